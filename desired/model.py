@@ -1,0 +1,126 @@
+"""What the desired room hands on: a `Fleet` of `Host`s with their `Resource`s, and `Diagnostic`s where it could not.
+
+Made by `desired/load.py`; read by everything in `reconciler/`. Plain frozen values: no I/O hides behind an attribute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from providers.base import Spec, Sync
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where something stands in the repository; line and column count from 1, and are 0 for a file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Diagnostic:
+    """One mistake in the repository, worded for the person who must mend it: what is wrong, with the value, and what to do."""
+
+    place: Place
+    message: str
+    hint: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.severity}: {self.message}" + (f"\n    {self.hint}" if self.hint else "")
+
+
+class Invalid(Exception):
+    """The desired state could not be used. Carries every diagnostic that was found, in order of place."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        super().__init__(f"{len(diagnostics)} error(s) in the desired state")
+        self.diagnostics = diagnostics
+
+
+class RepositoryError(Exception):
+    """The repository, or a revision of it, could not be read. `str` says what happened, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """How a host is reached. `user` and `port` are None where ~/.ssh/config or the default decides."""
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+
+    @property
+    def local(self) -> bool:
+        return self.host == "local"
+
+    def __str__(self) -> str:
+        text = f"[{self.host}]" if ":" in self.host else self.host
+        return (f"{self.user}@" if self.user else "") + text + (f":{self.port}" if self.port else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One spec on one host, with where it was written and what it waits for."""
+
+    spec: Spec
+    place: Place
+    needs: frozenset[str] = frozenset()
+    """References that are applied first: the written ones and those that follow from the nature of the thing."""
+    follows: frozenset[str] = frozenset()
+
+    @property
+    def ref(self) -> str:
+        return self.spec.ref
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One machine and everything it should be."""
+
+    name: str
+    place: Place
+    address: Address
+    become: Literal["none", "sudo", "doas"] = "none"
+    jump: tuple[Address, ...] = ()
+    """Hosts to go through, in order."""
+    identity: str | None = None
+    """Path of a private key on the controller for this host; default: the agent, ~/.ssh/config and the usual files."""
+    inventory: str | None = None
+    """Folder on the host for what we remember there; default: /var/lib/reconciler, or ~/.local/state/reconciler without root."""
+    tags: tuple[str, ...] = ()
+    availability: Literal["always", "intermittent"] = "always"
+    sync: Sync = "enforce"
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    resources: tuple[Resource, ...] = ()
+    """In an order in which no resource stands before one that it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The whole desired state of one commit."""
+
+    commit: str | None
+    """Full hex id; None when read from the working tree."""
+    hosts: Mapping[str, Host]
+    known_hosts: str = ""
+    """Text of hosts/known_hosts: OpenSSH format."""
+    max_deletions: int = 5
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The validated fleet.yaml as plain data, for what later stages read (interval, alerts, …)."""
+    warnings: tuple[Diagnostic, ...] = ()
+    tree: Mapping[str, str] = field(default_factory=dict)
+    """Path → blob id of every file of the fleet that was used."""
