@@ -1,0 +1,1 @@
+"""From hosts to snapshots: channels, the script compiler, frames, facts and the inventory that lies on each host."""
