@@ -1,0 +1,295 @@
+"""One cycle of one host: probe, plan, apply, verify, record.
+
+`survey` is the first half and all that `reconcile plan` does; `converge` is the second. The command line, the loop and verification all
+run these two functions, so what a plan shows is what an apply does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Literal
+
+from desired.model import Host, Resource
+from providers.base import Detail, Spec
+from providers.registry import provider_of
+from reconciler.draft import AnyProvider, Draft, draft, orphans, with_details
+from reconciler.work import Fate, Work, fates, make_work
+from state.channel import Channel, HostError, Output
+from state.frames import Frame, finished, frames, marks, stopped
+from state.inventory import Entry, Record, inventory_text
+from state.script import INLINE, Compiled, Fragment, compile_apply, compile_probe, staged_name
+from state.snapshot import Probe, Snapshot
+
+LOOK_SECONDS = 60
+"""What the closer look of one kind may take: apt's simulation is slow on small machines."""
+STEP_MARGIN = 60.0
+"""Seconds beyond the sum of the steps' own deadlines that an apply may take."""
+
+
+@dataclass(slots=True)
+class Session:
+    """A host, an open channel to it and the compiled probe: what is kept from cycle to cycle."""
+
+    host: Host
+    channel: Channel
+    probe: Probe | None = None
+    asked: frozenset[str] = frozenset()
+    _drafted: tuple[Snapshot, Draft] | None = None
+
+    async def snapshot(self) -> Snapshot:
+        """Asks for what is declared, and for what the inventory says we made and the repository no longer holds."""
+        if self.probe is None:
+            self._compile(())
+        assert self.probe is not None
+        snapshot = await self.probe.ask(self.channel)
+        if snapshot.inventory is not None:
+            removable, _ = orphans(self.host, snapshot.inventory)
+            if {resource.ref for resource in removable} != self.asked:
+                self._compile(removable)
+                snapshot = await self.probe.ask(self.channel)
+        return snapshot
+
+    def _compile(self, removable: tuple[Resource, ...]) -> None:
+        self.asked = frozenset(resource.ref for resource in removable)
+        groups = group([resource.spec for resource in (*self.host.resources, *removable)])
+        self.probe = Probe(groups, self.host.inventory)
+
+    async def survey(self) -> Draft:
+        """Probe and plan. Where the report is the one of last time, so is the draft."""
+        snapshot = await self.snapshot()
+        if self._drafted is not None and self._drafted[0] is snapshot:
+            return self._drafted[1]
+        drafted = draft(self.host, snapshot)
+        if drafted.changes:
+            drafted = with_details(drafted, await look(self, drafted))
+        else:
+            self._drafted = (snapshot, drafted)
+        return drafted
+
+
+def group(specs: list[Spec]) -> list[tuple[AnyProvider, list[Spec]]]:
+    """Specs by the kind that knows them, in the order of the registry's ranks."""
+
+    def order(spec: Spec) -> tuple[int, str]:
+        provider = provider_of(spec.ref)
+        return provider.rank, provider.name
+
+    return [(provider_of(items[0].ref), items) for _, found in groupby(sorted(specs, key=order), key=order) if (items := list(found))]
+
+
+async def look(session: Session, drafted: Draft) -> dict[str, Detail]:
+    """The closer look at what differs: text diffs, apt's simulation. What it could not see is simply not shown."""
+    asked = []
+    for provider in {id(planned.provider): planned.provider for planned in drafted.changes}.values():
+        changes = [planned.change for planned in drafted.changes if planned.provider is provider]
+        fragment = provider.look(changes)
+        if fragment is not None:
+            asked.append((provider, changes, Fragment(fragment, LOOK_SECONDS)))
+    if not asked:
+        return {}
+    script = compile_probe([fragment for _, _, fragment in asked], inventory=session.host.inventory)
+    output = await session.channel.run(script.text, deadline=LOOK_SECONDS * len(asked) + STEP_MARGIN)
+    answered = frames(output.stdout, output.stderr, script.nonce)
+    details: dict[str, Detail] = {}
+    for number, (provider, changes, _) in enumerate(asked):
+        frame = answered.get(number)
+        if frame is not None and frame.ok:
+            details |= provider.seen(frame.out, changes)
+        else:
+            details |= {change.spec.ref: Detail(unsure="the closer look at the host failed") for change in changes}
+    return details
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """Live progress: a step began (`fate` is None) or ended."""
+
+    host: str
+    title: str
+    number: int
+    count: int
+    fate: Fate | None = None
+
+
+Listener = Callable[[StepEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A piece of work that did not succeed, with the last lines of what the host said."""
+
+    name: str
+    title: str
+    fate: Fate
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an apply came to on one host."""
+
+    status: Literal["converged", "failed", "unreachable", "stale", "busy"]
+    fates: Mapping[str, Fate] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
+    unconverged: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Reference → fields that differ after all steps succeeded."""
+    message: str = ""
+    hint: str = ""
+
+
+_STOPPED: dict[str, tuple[Literal["failed", "stale", "busy"], str, str]] = {
+    "locked": ("busy", "another run is at work on this host", "Wait for it, or run again later."),
+    "stale": ("stale", "another run changed this host after the plan was made", "Make a new plan."),
+    "folder": (
+        "failed",
+        "the inventory's folder cannot be written; nothing was changed",
+        "Free space there, or make it writable, or set `inventory:` to another folder in the host's file.",
+    ),
+    "stage": ("failed", "the disk that holds the inventory is full or read-only", "Free space there; the next run goes on."),
+    "cancelled": ("failed", "stopped between two steps", "The next run goes on from here."),
+}
+
+
+async def converge(session: Session, drafted: Draft, commit: str | None, listener: Listener | None = None) -> Outcome:
+    """Apply, verify, record. What the connection's loss leaves open is settled by the next cycle's probe."""
+    work = make_work(drafted, commit)
+    if not work.steps:
+        return await _verify_and_record(session, drafted, work, {}, commit)
+    try:
+        output, script = await _apply(session, drafted, work, listener)
+    except HostError as error:
+        return Outcome("unreachable", message=str(error), hint=error.hint)
+    answered = frames(output.stdout, output.stderr, script.nonce)
+    outcome_fates = fates(work, answered)
+    failures = _failures(work, answered, outcome_fates)
+    reason = stopped(output.stdout, script.nonce)
+    if reason is not None:
+        status, message, hint = _STOPPED.get(reason, ("failed", f"the host stopped: {reason}", ""))
+        return Outcome(status, outcome_fates, failures, message=message, hint=hint)
+    if not finished(output.stdout, script.nonce):
+        return Outcome(
+            "unreachable",
+            outcome_fates,
+            failures,
+            message="the connection broke while the host was at work; what became of the rest is unknown",
+            hint="The host finishes the step that it is at and stops; the next run looks again and goes on.",
+        )
+    return await _verify_and_record(session, drafted, work, answered, commit)
+
+
+async def _apply(session: Session, drafted: Draft, work: Work, listener: Listener | None) -> tuple[Output, Compiled]:
+    for blob in work.blobs:
+        if len(blob) > INLINE:
+            await session.channel.upload(staging(drafted), staged_name(blob), blob)
+    script = compile_apply(
+        work.steps,
+        expected=drafted.inventory.read_digest,
+        journal=inventory_text(drafted.inventory.record, work.intent),
+        libraries=work.libraries,
+        inventory=session.host.inventory,
+        set_aside=drafted.inventory.broken is not None,
+    )
+    deadline = sum(planned.step.timeout for planned in work.steps) + STEP_MARGIN
+    watch = _Watch(session.host.name, work, script.nonce, listener) if listener else None
+    return await session.channel.run(script.text, deadline=deadline, watch=watch), script
+
+
+def staging(drafted: Draft) -> str:
+    """The folder on the host where large contents wait for their step."""
+    facts = drafted.snapshot.facts
+    folder = drafted.host.inventory or ("/var/lib/reconciler" if facts.uid == 0 else f"{facts.home}/.local/state/reconciler")
+    return f"{folder}/staged"
+
+
+class _Watch:
+    """Turns the marks in the stream into events as they come."""
+
+    def __init__(self, host: str, work: Work, nonce: str, listener: Listener) -> None:
+        self._host, self._work, self._nonce, self._listener = host, work, nonce, listener
+        self._seen = b""
+
+    def __call__(self, piece: bytes) -> None:
+        self._seen += piece
+        consumed = 0
+        for mark in marks(self._seen, self._nonce):
+            consumed = mark.end
+            match mark.words:
+                case ("b", number) if number.isdecimal():
+                    self._tell(int(number), None)
+                case ("e", number, status) if number.isdecimal():
+                    known: dict[str, Fate] = {"0": "done", "late": "late", "skipped": "skipped"}
+                    self._tell(int(number), known.get(status, "failed"))
+        self._seen = self._seen[consumed:]
+
+    def _tell(self, number: int, fate: Fate | None) -> None:
+        if number < len(self._work.steps):
+            title = self._work.steps[number].step.title
+            self._listener(StepEvent(self._host, title, number, len(self._work.steps), fate))
+
+
+def _failures(work: Work, answered: Mapping[int, Frame], outcome: Mapping[str, Fate]) -> tuple[Failure, ...]:
+    found = []
+    for name, numbers in work.names.items():
+        if outcome[name] in ("failed", "late"):
+            number = next(n for n in numbers if (frame := answered.get(n)) is None or not frame.ok)
+            frame = answered.get(number)
+            text = frame.out.decode("utf-8", "replace").strip() if frame else ""
+            found.append(Failure(name, work.steps[number].step.title, outcome[name], text))
+    return tuple(found)
+
+
+async def _verify_and_record(
+    session: Session, drafted: Draft, work: Work, answered: Mapping[int, Frame], commit: str | None
+) -> Outcome:
+    outcome_fates = fates(work, answered)
+    failures = _failures(work, answered, outcome_fates)
+    try:
+        snapshot = await session.snapshot() if work.steps else drafted.snapshot
+        after = draft(session.host, snapshot)
+        await _record(session, drafted, after, commit)
+    except HostError as error:
+        return Outcome("unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint)
+    done = {name for name, fate in outcome_fates.items() if fate == "done"}
+    unconverged = {
+        planned.ref: tuple(sorted(planned.change.fields)) or (planned.change.action,) for planned in after.changes if planned.ref in done
+    }
+    unconverged |= {doubt.resource.ref: (f"unknown: {doubt.reason}",) for doubt in after.doubts if doubt.resource.ref in done}
+    failed = failures or unconverged or any(fate != "done" for fate in outcome_fates.values()) or drafted.doubts
+    return Outcome("failed" if failed else "converged", outcome_fates, failures, unconverged)
+
+
+async def _record(session: Session, before: Draft, after: Draft, commit: str | None) -> None:
+    """Puts the inventory in its final form: what was verified, without journal. Writes nothing where nothing is new."""
+    if session.host.sync == "observe" or after.snapshot.inventory is None or after.inventory.broken:
+        return
+    record = settled_record(before, after, commit)
+    if record == after.inventory.record and not after.inventory.unfinished:
+        return
+    script = compile_apply(
+        [], expected=after.inventory.read_digest, journal=inventory_text(record), inventory=session.host.inventory
+    )
+    # A record that could not be written loses nothing: the journal is there, and the next run folds it again.
+    await asyncio.shield(session.channel.run(script.text))
+
+
+def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
+    """The record that verification proves: `after` was probed when the steps were done."""
+    differing = {planned.ref for planned in after.changes} | {doubt.resource.ref for doubt in after.doubts}
+    known = after.inventory.resources
+    resources: dict[str, Entry] = {}
+    for resource in after.host.resources:
+        entry = known.get(resource.ref)
+        if resource.ref in differing:
+            if entry is not None:
+                resources[resource.ref] = entry
+        elif provider_of(resource.ref).want(resource.spec) is not None:
+            made = entry.made if entry is not None else False
+            resources[resource.ref] = Entry(digest=resource.spec.digest(), made=made, spec=resource.spec.record())
+    # What should have gone and did not stays on the list.
+    resources |= {planned.ref: known[planned.ref] for planned in after.changes if planned.why == "pruned" and planned.ref in known}
+    resources |= {doubt.resource.ref: known[doubt.resource.ref] for doubt in after.doubts if doubt.resource.ref in known}
+    pending = {ref: cause for ref, cause in after.inventory.record.pending.items() if ref in {r.ref for r in after.host.resources}}
+    return Record(commit=commit, resources=resources, pending=pending)

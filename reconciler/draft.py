@@ -1,0 +1,219 @@
+"""What would be done on one host, before it is worded or sent: desired state against a snapshot.
+
+`draft` is the heart of the plan: a pure function, so that `plan`, `apply`, verification and the loop cannot come to different answers.
+`plan.py` words a draft for people and JSON, `order.py` puts it in order, `apply.py` turns it into steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from desired.model import Host, Place, Resource
+from providers.base import Change, Detail, Provider, Spec, Unknown
+from providers.registry import provider_of
+from reconciler.wording import changed_fields
+from state.inventory import Entry, Inventory, Record
+from state.snapshot import Snapshot
+
+AnyChange = Change[Any, Any]
+AnyProvider = Provider[Any, Any]
+Why = Literal["commit", "drift", "unfinished", "pruned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One change, why it is there, and where it was asked for."""
+
+    resource: Resource
+    provider: AnyProvider
+    change: AnyChange
+    why: Why
+    held: str | None = None
+    """Why it is reported and not applied: a policy, or something unknown that it needs."""
+
+    @property
+    def ref(self) -> str:
+        return self.change.spec.ref
+
+    @property
+    def deletions(self) -> tuple[str, ...]:
+        return self.provider.deletions(self.change) + (self.change.detail.removes if self.change.detail else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A restart, reload or run that follows from changes."""
+
+    resource: Resource
+    provider: AnyProvider
+    because: tuple[str, ...]
+    """What it follows and what changes, in this run or in one that died before its refresh."""
+    pending: bool = False
+    held: str | None = None
+
+    @property
+    def ref(self) -> str:
+        return self.resource.ref
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A resource of which nothing is known, and why."""
+
+    resource: Resource
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Everything that differs on one host."""
+
+    host: Host
+    snapshot: Snapshot
+    inventory: Inventory
+    changes: tuple[Planned, ...] = ()
+    refreshes: tuple[Refresh, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    released: Mapping[str, str] = field(default_factory=dict)
+    """References that left the repository and stay on the host, with the reason."""
+
+    @property
+    def active(self) -> tuple[Planned, ...]:
+        return tuple(planned for planned in self.changes if planned.held is None)
+
+    @property
+    def empty(self) -> bool:
+        """Nothing differs and nothing is unknown."""
+        return not (self.changes or self.refreshes or self.doubts)
+
+    @property
+    def deletions(self) -> tuple[str, ...]:
+        return tuple(name for planned in self.active for name in planned.deletions)
+
+
+def orphans(host: Host, inventory: Inventory) -> tuple[tuple[Resource, ...], dict[str, str]]:
+    """What the inventory holds and the repository does not: (what to remove, {what is let go: reason})."""
+    declared = {resource.ref for resource in host.resources}
+    paths = {path for resource in host.resources if (path := provider_of(resource.ref).path(resource.spec)) is not None}
+    remove: list[Resource] = []
+    released: dict[str, str] = {}
+    for ref, entry in inventory.resources.items():
+        if ref in declared:
+            continue
+        spec = _remembered(ref, entry)
+        if spec is None:
+            released[ref] = "it was recorded by another version of this program, which alone knows how to remove it"
+        elif not entry.made:
+            released[ref] = "it was there before us"
+        elif provider_of(ref).path(spec) in paths:
+            released[ref] = "its path belongs to another resource now"
+        else:
+            remove.append(Resource(spec=spec, place=Place("no longer in the repository")))
+    return tuple(remove), released
+
+
+def _remembered(ref: str, entry: Entry) -> Spec | None:
+    try:
+        provider = provider_of(ref)
+        name = ref.partition(":")[2].removeprefix(provider.spec.prefix)
+        spec: Spec = provider.spec.model_validate(entry.spec | {"name": name, "ensure": "absent"})
+    except (KeyError, ValidationError):
+        return None
+    return spec
+
+
+def draft(host: Host, snapshot: Snapshot) -> Draft:
+    """Compares every resource. Total: whatever is unclear becomes a doubt, never a change."""
+    inventory = snapshot.inventory or Inventory(record=Record(), broken="it could not be read")
+    removable, released = orphans(host, inventory)
+    changes: list[Planned] = []
+    doubts: list[Doubt] = []
+    for resource in host.resources:
+        _compare(resource, _why(resource, inventory), snapshot, changes, doubts)
+    for resource in sorted(removable, key=_removal_order, reverse=True):
+        _compare(resource, "pruned", snapshot, changes, doubts)
+    settled = _hold(host, changes, doubts)
+    refreshes = _refreshes(host, settled, inventory, {doubt.resource.ref for doubt in doubts})
+    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released)
+
+
+def _removal_order(resource: Resource) -> tuple[int, str]:
+    return provider_of(resource.ref).rank, resource.ref
+
+
+def _why(resource: Resource, inventory: Inventory) -> Why:
+    entry = inventory.resources.get(resource.ref)
+    if entry is None:
+        return "commit"
+    if not entry.digest:
+        return "unfinished"
+    return "drift" if entry.digest == resource.spec.digest() else "commit"
+
+
+def _compare(resource: Resource, why: Why, snapshot: Snapshot, changes: list[Planned], doubts: list[Doubt]) -> None:
+    provider = provider_of(resource.ref)
+    before = snapshot.answers.get(resource.ref, Unknown("the host was not asked"))
+    if isinstance(before, Unknown):
+        doubts.append(Doubt(resource, before.reason))
+        return
+    after = provider.want(resource.spec)
+    if after is None and before is None:
+        return
+    fields = changed_fields(before, after) if before is not None and after is not None else frozenset[str]()
+    if before is not None and after is not None and not fields:
+        return
+    changes.append(Planned(resource, provider, Change(resource.spec, before, after, fields), why))
+
+
+def _hold(host: Host, changes: list[Planned], doubts: Iterable[Doubt]) -> list[Planned]:
+    """Marks what policy or an unknown neighbour keeps from being applied, and what needs something that is kept."""
+    held = {doubt.resource.ref: f"{doubt.resource.ref} is unknown" for doubt in doubts}
+    blockers = {resource.ref: resource.needs for resource in host.resources}
+    reasons: dict[str, str] = {}
+    for ref, needs in blockers.items():  # in an order in which what is needed comes first
+        waiting = next((held[need] for need in sorted(needs) if need in held), None)
+        if waiting:
+            held.setdefault(ref, waiting)
+            reasons[ref] = f"it needs something unknown: {waiting}"
+    return [replace(planned, held=_policy(host, planned) or reasons.get(planned.ref)) for planned in changes]
+
+
+def _policy(host: Host, planned: Planned) -> str | None:
+    sync = planned.resource.spec.sync or host.sync
+    if sync == "observe":
+        return "sync: observe"
+    if sync == "deploy" and planned.why == "drift":
+        return "sync: deploy (drift is only reported)"
+    return None
+
+
+def _refreshes(host: Host, changes: Iterable[Planned], inventory: Inventory, unknown: set[str]) -> list[Refresh]:
+    """What must be restarted, reloaded or run because of what changes, or because an earlier run did not come to it."""
+    by_ref = {planned.ref: planned for planned in changes}
+    changing = {ref for ref, planned in by_ref.items() if planned.held is None}
+    found: list[Refresh] = []
+    for resource in host.resources:
+        own = by_ref.get(resource.ref)
+        because = tuple(sorted(resource.follows & changing))
+        pending = inventory.record.pending.get(resource.ref)
+        if not (because or pending) or resource.ref in unknown:
+            continue
+        provider = provider_of(resource.ref)
+        if provider.refresh(resource.spec) is None or (own is not None and (own.held is not None or provider.renews(own.change))):
+            continue
+        held = "sync: observe" if (resource.spec.sync or host.sync) == "observe" else None
+        found.append(Refresh(resource, provider, because or (str(pending),), pending=not because, held=held))
+    return found
+
+
+def with_details(before: Draft, details: Mapping[str, Detail]) -> Draft:
+    """The draft with what the closer look saw."""
+    changes = tuple(
+        replace(planned, change=replace(planned.change, detail=details[planned.ref])) if planned.ref in details else planned
+        for planned in before.changes
+    )
+    return replace(before, changes=changes)

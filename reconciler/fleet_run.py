@@ -1,0 +1,152 @@
+"""All hosts at once: connect, survey, and on request converge, each host on its own so that none can stop or delay another.
+
+Used by `plan` and `apply`; whoever calls decides what to do between the two halves (ask, refuse, save). Nothing is printed here: progress
+goes to a `Listener`, and what became of each host stands in its `HostRun`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from desired.model import Address, Fleet, Host
+from reconciler.cycle import Listener, Outcome, Session, converge
+from reconciler.draft import Draft
+from reconciler.errors import Exit
+from reconciler.plan import HostPlan, Plan, describe
+from state.channel import BecomeError, HostError, HostKeyError, LoginError
+from state.connect import connect
+from state.target import Target
+
+AT_ONCE = 64
+"""Hosts that are worked on at the same time: more wait for their turn, with nothing opened for them yet."""
+REPLANS = 2
+"""How often a host is looked at anew because another run came in between, before it is reported."""
+
+
+@dataclass(slots=True)
+class HostRun:
+    """One host's way through a run."""
+
+    host: Host
+    session: Session | None = None
+    draft: Draft | None = None
+    plan: HostPlan | None = None
+    outcome: Outcome | None = None
+
+
+def target_of(host: Host) -> Target:
+    """How the host is reached, in the words of the state room."""
+    address = host.address
+    return Target(
+        name=host.name,
+        host=address.host,
+        user=address.user,
+        port=address.port,
+        become=host.become,
+        jump=tuple(_hop(hop, host.identity) for hop in host.jump),
+        identity=host.identity,
+    )
+
+
+def _hop(address: Address, identity: str | None) -> Target:
+    return Target(name=address.host, host=address.host, user=address.user, port=address.port, identity=identity)
+
+
+class FleetRun:
+    """The hosts of one command. Use as an async context manager: it closes what it opened."""
+
+    def __init__(self, fleet: Fleet, hosts: Sequence[Host], *, at_once: int = AT_ONCE) -> None:
+        self.fleet = fleet
+        self.runs = {host.name: HostRun(host) for host in hosts}
+        self._turns = asyncio.Semaphore(at_once)
+
+    async def __aenter__(self) -> FleetRun:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        sessions = [run.session for run in self.runs.values() if run.session is not None]
+        for result in await asyncio.gather(*(session.channel.close() for session in sessions), return_exceptions=True):
+            if isinstance(result, BaseException) and not isinstance(result, (HostError, OSError)):
+                raise result
+
+    async def survey(self, told: Callable[[HostRun], None] | None = None) -> Plan:
+        """Probes every host; `told` hears of each as soon as it is done."""
+
+        async def one(run: HostRun) -> None:
+            async with self._turns:
+                await self._survey(run)
+            if told is not None:
+                told(run)
+
+        await asyncio.gather(*(one(run) for run in self.runs.values()))
+        return self.plan()
+
+    def plan(self, asked: tuple[str, ...] = ()) -> Plan:
+        """The plan as it stands, hosts in the repository's order."""
+        parts = [run.plan for run in self.runs.values() if run.plan is not None]
+        return Plan(commit=self.fleet.commit, hosts=tuple(parts), hosts_asked=asked)
+
+    async def converge(self, listener: Listener | None = None, told: Callable[[HostRun], None] | None = None) -> None:
+        """Applies every draft; a host that was not reached before is not tried again."""
+
+        async def one(run: HostRun) -> None:
+            async with self._turns:
+                await self._converge(run, listener)
+            if told is not None:
+                told(run)
+
+        await asyncio.gather(*(one(run) for run in self.runs.values() if run.draft is not None))
+
+    async def _survey(self, run: HostRun) -> None:
+        try:
+            if run.session is None:
+                channel = await connect(target_of(run.host), known_hosts=self.fleet.known_hosts)
+                run.session = Session(run.host, channel)
+            run.draft = await run.session.survey()
+            run.plan = describe(run.draft)
+        except HostError as error:
+            run.draft = None
+            run.plan = _problem(run.host, error)
+
+    async def _converge(self, run: HostRun, listener: Listener | None) -> None:
+        session, agreed = run.session, run.plan
+        for _ in range(REPLANS + 1):
+            if session is None or run.draft is None:
+                return
+            run.outcome = await converge(session, run.draft, self.fleet.commit, listener)
+            if run.outcome.status != "stale":
+                return
+            # Another run came in between. What was agreed to is done if it is still exactly what is to be done.
+            await self._survey(run)
+            if run.plan is None or agreed is None or run.plan.differing(agreed):
+                return
+
+
+def _problem(host: Host, error: HostError) -> HostPlan:
+    kinds = ((HostKeyError, "key"), (LoginError, "login"), (BecomeError, "become"))
+    kind = next((word for sort, word in kinds if isinstance(error, sort)), "unreachable")
+    return HostPlan.model_validate(
+        {
+            "host": host.name,
+            "problem": str(error),
+            "problem_kind": kind,
+            "hint": error.hint,
+            "intermittent": host.availability == "intermittent",
+        }
+    )
+
+
+def exit_code(runs: Iterable[HostRun]) -> Exit:
+    """What the whole run came to: the worst that a person must act on. An intermittent host that is away is nothing to act on."""
+    codes = {_code(run) for run in runs}
+    return next((code for code in (Exit.FAILED, Exit.STALE, Exit.UNREACHABLE) if code in codes), Exit.OK)
+
+
+def _code(run: HostRun) -> Exit:
+    if run.outcome is None:
+        away = run.plan is not None and run.plan.problem_kind == "unreachable" and run.plan.intermittent
+        return Exit.OK if away else Exit.UNREACHABLE
+    by_status = {"converged": Exit.OK, "failed": Exit.FAILED, "busy": Exit.FAILED, "stale": Exit.STALE}
+    return by_status.get(run.outcome.status, Exit.UNREACHABLE)
