@@ -45,11 +45,15 @@ class Session:
             self._compile(())
         assert self.probe is not None
         snapshot = await self.probe.ask(self.channel)
-        if snapshot.inventory is not None:
-            removable, _ = orphans(self.host, snapshot.inventory)
-            if {resource.ref for resource in removable} != self.asked:
-                self._compile(removable)
-                snapshot = await self.probe.ask(self.channel)
+        if snapshot.inventory is None:
+            return snapshot
+        removable, _ = orphans(self.host, snapshot.inventory)
+        refs = {resource.ref for resource in removable}
+        if refs != self.asked:
+            known = self.asked
+            self._compile(removable)
+            if not refs <= known:
+                return await self.probe.ask(self.channel)
         return snapshot
 
     def _compile(self, removable: tuple[Resource, ...]) -> None:
@@ -152,6 +156,9 @@ _STOPPED: dict[str, tuple[Literal["failed", "stale", "busy"], str, str]] = {
     "cancelled": ("failed", "stopped between two steps", "The next run goes on from here."),
 }
 
+_BEFORE = frozenset({"locked", "stale", "folder"})
+"""Reasons that stop a host before its first step: nothing became of any work."""
+
 
 async def converge(session: Session, drafted: Draft, commit: str | None, listener: Listener | None = None) -> Outcome:
     """Apply, verify, record. What the connection's loss leaves open is settled by the next cycle's probe."""
@@ -168,6 +175,8 @@ async def converge(session: Session, drafted: Draft, commit: str | None, listene
     reason = stopped(output.stdout, script.nonce)
     if reason is not None:
         status, message, hint = _STOPPED.get(reason, ("failed", f"the host stopped: {reason}", ""))
+        if reason in _BEFORE:
+            return Outcome(status, message=message, hint=hint)
         return Outcome(status, outcome_fates, failures, message=message, hint=hint)
     if not finished(output.stdout, script.nonce):
         return Outcome(

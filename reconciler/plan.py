@@ -84,14 +84,21 @@ class HostPlan(Model):
     def count(self, sign: Sign) -> int:
         return sum(action.action == sign and action.held is None for action in self.actions)
 
+    @property
+    def away(self) -> bool:
+        """An intermittent host that is not there: nothing to act on."""
+        return self.intermittent and self.problem_kind == "unreachable"
+
     def differing(self, other: HostPlan) -> tuple[str, ...]:
-        """References of which the two plans say different things, or that stand in one of them only."""
+        """References of which something else would be done, or that stand in one of the two plans only. Why it is done does not count."""
         mine, theirs = self._by_ref(), other._by_ref()
         return tuple(sorted({name[0] for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)}))
 
     def _by_ref(self) -> dict[tuple[str, bool], object]:
         """A resource can be changed and refreshed in one plan."""
-        found: dict[tuple[str, bool], object] = {(action.ref, action.action == "refresh"): action for action in self.actions}
+        found: dict[tuple[str, bool], object] = {
+            (action.ref, action.action == "refresh"): action.model_copy(update={"cause": None}) for action in self.actions
+        }
         return found | {(item.ref, False): item for item in self.unknown}
 
 

@@ -59,6 +59,8 @@ def make_work(draft: Draft, commit: str | None) -> Work:
         for step, names in _steps(batch, draft):
             builder.add(step, names, batch.after)
     numbers = {name: tuple(steps) for name, steps in builder.names.items()}
+    if forgotten := [planned.ref for planned in draft.active if planned.ref not in numbers]:
+        raise AssertionError(f"these kinds planned a change and made no step for it: {forgotten}")
     return Work(tuple(builder.steps), _intent(draft, commit, numbers), tuple(libraries), numbers)
 
 

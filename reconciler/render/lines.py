@@ -7,8 +7,9 @@ escape sequence must never be able to style, link or break anything.
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, TypeAlias
@@ -22,6 +23,7 @@ _CODES: Mapping[Style, str] = MappingProxyType(
     {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31", "cyan": "36", "alarm": "1;31"}
 )
 _PLAIN_SIGNS = str.maketrans({"→": "->", "↻": "@", "…": "...", "·": "-", "✓": "ok", "✗": "failed", "–": "-", "×": "x"})
+_PIECE = re.compile(r" *[^ ]* *")
 NARROWEST = 40
 """Below this width nothing is wrapped any more: the terminal may break lines as it likes."""
 
@@ -55,13 +57,18 @@ def paint(lines: Iterable[Line], *, color: bool = False, width: int | None = Non
 
 
 def _paint(one: Line, *, color: bool, width: int | None, signs: bool) -> str:
-    spans: list[Span] = [(visible(text, lines=False), style) for text, style in one.spans if text]
+    spans = [(_harmless(text, tabs=not one.wrap), style) for text, style in one.spans if text]
     if not signs:
         spans = [(text.translate(_PLAIN_SIGNS), style) for text, style in spans]
     rows = [spans]
     if one.wrap and width is not None and width >= NARROWEST:
         rows = _wrapped(spans, width - one.indent, one.hang)
     return "".join(_row(row, one.indent + (one.hang if number else 0), color=color) for number, row in enumerate(rows))
+
+
+def _harmless(text: str, *, tabs: bool) -> str:
+    """Tabs stay in diffs and in what a host printed: there they belong to the content."""
+    return "\t".join(map(visible, text.split("\t"))) if tabs else visible(text)
 
 
 def _row(spans: list[Span], indent: int, *, color: bool) -> str:
@@ -73,42 +80,35 @@ def _wrapped(spans: list[Span], width: int, hang: int) -> list[list[Span]]:
     """Breaks at blanks; a word that is longer than a row stays whole, so that a path can be copied."""
     rows: list[list[Span]] = [[]]
     used = 0
-    for text, style in _words(spans):
-        size = cells(text)
+    for word in _words(spans):
+        text = "".join(part for part, _ in word)
         room = width if len(rows) == 1 else width - hang
         if used and used + cells(text.rstrip(" ")) > room:
-            _trim(rows[-1])
             rows.append([])
             used = 0
-            if not text.strip(" "):
-                continue
-        rows[-1].append((text, style))
-        used += size
-    _trim(rows[-1])
-    return [_joined(row) for row in rows]
+        rows[-1] += word
+        used += cells(text)
+    return [_trimmed(row) for row in rows]
 
 
-def _words(spans: list[Span]) -> Iterable[Span]:
-    """Pieces that end with their blanks. A piece never spans two styles, so a break may fall only where a blank was."""
+def _words(spans: list[Span]) -> Iterator[list[Span]]:
+    """Words with the blanks that follow them; one word may change its style in the middle."""
+    word: list[Span] = []
     for text, style in spans:
-        start = 0
-        while start < len(text):
-            end = text.find(" ", start)
-            while end != -1 and end < len(text) and text[end] == " ":
-                end += 1
-            end = len(text) if end == -1 else end
-            yield text[start:end], style
-            start = end
+        for piece in _PIECE.findall(text):
+            word.append((piece, style))
+            if piece.endswith(" "):
+                yield word
+                word = []
+    if word:
+        yield word
 
 
-def _trim(row: list[Span]) -> None:
+def _trimmed(row: list[Span]) -> list[Span]:
     while row and not row[-1][0].strip(" "):
         row.pop()
     if row:
         row[-1] = (row[-1][0].rstrip(" "), row[-1][1])
-
-
-def _joined(row: list[Span]) -> list[Span]:
     joined: list[Span] = []
     for text, style in row:
         if joined and joined[-1][1] == style:

@@ -1,0 +1,85 @@
+"""From the command line's words to a fleet and the hosts that are meant: the one door from the commands to `desired/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from desired.git import commit_source, open_repository, uncommitted, worktree_source
+from desired.load import load
+from desired.model import Fleet, Host
+from desired.text import meant
+from reconciler.cli.screen import Screen
+from reconciler.errors import CommandError
+from reconciler.render.diagnostics import diagnostic_lines
+from reconciler.render.lines import line
+from reconciler.text import plural
+
+NAMED = 3
+"""How many uncommitted files are named before the rest is only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The desired state that a command works on."""
+
+    fleet: Fleet
+    revision: str = "HEAD"
+    uncommitted: tuple[str, ...] = ()
+    """Files of the working tree that differ from the commit that was loaded."""
+
+    @property
+    def uncommitted_words(self) -> str:
+        """`hosts/nas.yaml and 2 more files`."""
+        more = len(self.uncommitted) - NAMED
+        named = ", ".join(self.uncommitted[:NAMED])
+        return f"{named} and {plural(more, 'more file')}" if more > 0 else named
+
+
+def load_fleet(folder: Path, revision: str = "HEAD", *, worktree: bool = False) -> Loaded:
+    """Raises `Invalid` with every diagnostic, or `RepositoryError`."""
+    repository = open_repository(folder)
+    if worktree:
+        return Loaded(load(worktree_source(repository)), revision)
+    fleet = load(commit_source(repository, revision))
+    return Loaded(fleet, revision, tuple(uncommitted(repository)) if revision == "HEAD" else ())
+
+
+def commit_of(folder: Path, revision: str) -> str | None:
+    """The full id of the commit that a revision names now."""
+    return commit_source(open_repository(folder), revision).commit
+
+
+def select(fleet: Fleet, words: Sequence[str]) -> list[Host]:
+    """The hosts that were named, by name or as `tag:NAME`, in the fleet's order; all of them when none was named."""
+    if not words:
+        return list(fleet.hosts.values())
+    chosen = {name for word in words for name in _meant(fleet, word)}
+    return [host for name, host in fleet.hosts.items() if name in chosen]
+
+
+def _meant(fleet: Fleet, word: str) -> Iterable[str]:
+    if word in fleet.hosts:
+        return [word]
+    if word.startswith("tag:"):
+        tag = word.removeprefix("tag:")
+        found = [name for name, host in fleet.hosts.items() if tag in host.tags]
+        if not found:
+            tags = {tag for host in fleet.hosts.values() for tag in host.tags}
+            raise CommandError(f'no host has the tag "{tag}"', meant(tag, tags, "no host has any tag" if not tags else ""))
+        return found
+    raise CommandError(f'there is no host "{word}"', meant(word, fleet.hosts, "" if fleet.hosts else "the fleet has no host yet"))
+
+
+def tell_warnings(fleet: Fleet, screen: Screen) -> None:
+    screen.tell(*diagnostic_lines(fleet.warnings))
+
+
+def tell_uncommitted(loaded: Loaded, screen: Screen) -> None:
+    """To standard error: it is about the plan, not part of it."""
+    if loaded.uncommitted:
+        verb = "is" if len(loaded.uncommitted) == 1 else "are"
+        screen.tell(
+            line(("note: ", "yellow"), f"uncommitted changes in {loaded.uncommitted_words} {verb} not in this plan; --worktree previews them")
+        )

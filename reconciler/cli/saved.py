@@ -1,0 +1,72 @@
+"""Plans in files: `plan --out` writes one, `apply --plan` reads it and refuses it when it is not true any more."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from desired.text import listing
+from reconciler.errors import CommandError, Stale
+from reconciler.plan import HostPlan, Plan
+from reconciler.render.json_form import DERIVED, plan_document, text_of
+from reconciler.render.words import short
+
+LARGEST = 256 << 20
+
+
+def save(plan: Plan, file: Path) -> None:
+    """Whole or not at all, and for its owner only: diffs show what is in files."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    try:
+        with open(descriptor, "w", encoding="ascii") as stream:
+            stream.write(text_of(plan_document(plan)))
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def read(file: Path) -> Plan:
+    """A plan that `save` wrote."""
+    again = "make one with: reconcile plan --out FILE"
+    with file.open("rb") as stream:
+        data = stream.read(LARGEST)
+    try:
+        document = json.loads(data)
+        plan = Plan.model_validate({key: value for key, value in document.items() if key not in DERIVED})
+    except (ValueError, AttributeError, RecursionError) as error:
+        reason = "it was made by another version" if isinstance(error, ValidationError) else "it is not JSON"
+        raise CommandError(f"{file} is not a plan that can be read: {reason}", again) from error
+    if plan.commit is None:
+        raise CommandError(f"{file} was made from a working tree; only commits are applied", again)
+    return plan
+
+
+def refuse_moved(saved: Plan, commit: str | None) -> None:
+    """The revision from which the plan was made must still be the same commit: a newer one supersedes it."""
+    if commit != saved.commit:
+        raise Stale(
+            f"the plan was made from commit {short(saved.commit)}, and {saved.revision} is {short(commit)} now",
+            "look at a new plan; to hold on to a commit, plan it by its id: --rev COMMIT",
+        )
+
+
+def refuse_different(saved: Plan, fresh: Plan) -> None:
+    """What is to be done now must be exactly what the saved plan shows. A host that does not answer now is told by the apply itself."""
+    before = {host.host: host for host in saved.hosts}
+    lines = [
+        f"{host.host} {ref}"
+        for host in fresh.hosts
+        if host.problem is None
+        for ref in host.differing(before.get(host.host, HostPlan(host=host.host)))
+    ]
+    if lines:
+        raise Stale("the hosts have moved since the plan was made, in: " + listing(lines, 20), "look at a new plan")

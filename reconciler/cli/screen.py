@@ -1,0 +1,101 @@
+"""Where a command writes: results to standard output, everything on the way (questions, progress, errors) to standard error.
+
+One `Screen` is made per program run and handed down; nothing else in the program writes to a stream. Tests and the demo make their own.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self, TextIO
+
+from reconciler.render.lines import Line, paint
+
+_SIGNS = "→↻…·✓✗–×"
+
+
+@dataclass(slots=True)
+class Screen:
+    """Two streams, and what may be written to them."""
+
+    out: TextIO
+    err: TextIO
+    input: TextIO
+    color: bool | None = None
+    """None: where the stream is a terminal."""
+    width: int | None = None
+    """None: that of the terminal, and no wrapping where there is none."""
+
+    @classmethod
+    def standard(cls) -> Self:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        color = None
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            color = False
+        elif os.environ.get("FORCE_COLOR"):
+            color = True
+        columns = os.environ.get("COLUMNS", "")
+        return cls(sys.stdout, sys.stderr, sys.stdin, color, int(columns) if columns.isdecimal() else None)
+
+    def show(self, *lines: Line) -> None:
+        """Results."""
+        self._write(self.out, lines)
+
+    def show_all(self, lines: Iterable[Line]) -> None:
+        self._write(self.out, lines)
+
+    def tell(self, *lines: Line) -> None:
+        """What the person at the terminal should know and a pipe should not get."""
+        self._write(self.err, lines)
+
+    def document(self, document: Any) -> None:
+        """One JSON document as the result."""
+        from reconciler.render.json_form import text_of
+
+        self.raw(text_of(document))
+
+    def raw(self, text: str) -> None:
+        """A result that is already text."""
+        self.out.write(text)
+        self.out.flush()
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody sits there who could answer a question."""
+        return _terminal(self.input) and _terminal(self.err)
+
+    @property
+    def live(self) -> bool:
+        """Whether progress can be drawn over itself."""
+        return _terminal(self.err) and os.environ.get("TERM") != "dumb"
+
+    def colored(self, stream: TextIO) -> bool:
+        return _terminal(stream) if self.color is None else self.color
+
+    def columns(self, stream: TextIO) -> int | None:
+        if self.width is not None:
+            return self.width
+        return shutil.get_terminal_size().columns if _terminal(stream) else None
+
+    def _write(self, stream: TextIO, lines: Iterable[Line]) -> None:
+        stream.write(paint(lines, color=self.colored(stream), width=self.columns(stream), signs=_has_signs(stream)))
+        stream.flush()
+
+
+def _terminal(stream: TextIO) -> bool:
+    return not stream.closed and stream.isatty()
+
+
+def _has_signs(stream: TextIO) -> bool:
+    """Whether arrows and dots can be written in the stream's encoding."""
+    try:
+        _SIGNS.encode(stream.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""`reconcile validate`: every mistake of the fleet repository in one run, without any host."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli import options
+from reconciler.cli.commands import Cli, FleetCommand, pass_cli
+
+
+@click.command(cls=FleetCommand)
+@options.revision
+@options.worktree
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/plan-json.md).")
+@pass_cli
+def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
+    """Check the fleet repository, without any host.
+
+    Prints every mistake as file:line:column, with what to do. Exit code 0: valid; 1: not.
+    """
+    from desired.model import Invalid
+    from reconciler.cli.loading import load_fleet, tell_uncommitted
+    from reconciler.errors import Exit
+    from reconciler.render.diagnostics import count_words, diagnostic_lines
+    from reconciler.render.json_form import diagnostics_document
+    from reconciler.render.lines import line
+    from reconciler.text import plural
+
+    commit, hosts, resources, loaded = None, 0, 0, None
+    try:
+        loaded = load_fleet(cli.folder, revision, worktree=worktree)
+        commit, diagnostics = loaded.fleet.commit, loaded.fleet.warnings
+        hosts, resources = len(loaded.fleet.hosts), sum(len(host.resources) for host in loaded.fleet.hosts.values())
+    except Invalid as invalid:
+        diagnostics = invalid.diagnostics
+    valid = not any(one.severity == "error" for one in diagnostics)
+    if as_json:
+        cli.screen.document(diagnostics_document(commit, diagnostics))
+    else:
+        cli.screen.show(*diagnostic_lines(diagnostics))
+        if diagnostics:
+            cli.screen.show(line((count_words(diagnostics), "bold")))
+        if valid:
+            cli.screen.show(line(("valid", "green"), f": {plural(hosts, 'host')}, {plural(resources, 'resource')}"))
+    if loaded is not None:
+        tell_uncommitted(loaded, cli.screen)
+    return Exit.OK if valid else Exit.INVALID

@@ -1,0 +1,119 @@
+"""What an apply came to, as lines: per host what was done, what failed with the host's own last words, and what did not converge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from reconciler.cycle import Failure, Outcome
+from reconciler.fleet_run import HostRun
+from reconciler.order import REFRESH
+from reconciler.plan import Action, HostPlan
+from reconciler.render.lines import BLANK, Line, Style, line
+from reconciler.render.words import headline
+from reconciler.text import plural
+
+OUTPUT_LINES = 20
+"""The last lines of a failed step that are shown; `--json` has all that was kept."""
+
+_DONE = {"create": "created", "change": "changed", "delete": "removed"}
+_STATES: dict[str, tuple[str, Style]] = {
+    "converged": ("converged", "green"),
+    "failed": ("failed", "alarm"),
+    "unreachable": ("lost", "alarm"),
+    "stale": ("not applied", "alarm"),
+    "busy": ("busy", "alarm"),
+}
+
+
+def outcome_lines(runs: Iterable[HostRun]) -> Iterator[Line]:
+    """Every host that was to be converged, and a last line for all."""
+    runs = list(runs)
+    for run in runs:
+        if run.outcome is not None and run.plan is not None:
+            yield from _host(run.plan, run.outcome)
+            yield BLANK
+    yield from total_lines(runs)
+
+
+def _host(plan: HostPlan, outcome: Outcome) -> Iterator[Line]:
+    word, style = _STATES[outcome.status]
+    if outcome.status == "converged" and not outcome.fates:
+        yield line((plan.host, "bold"), ": ", (word, style), f", {plural(plan.resources, 'resource')} as asked")
+        return
+    yield line((plan.host, "bold"), ": ", (word, style), _counts(outcome))
+    if outcome.message:
+        yield line(outcome.message, indent=4, hang=0)
+    if outcome.hint:
+        yield line((outcome.hint, "dim"), indent=4, hang=0)
+    failures = {failure.name: failure for failure in outcome.failures}
+    for action in plan.actions if outcome.fates or not outcome.message else ():
+        failure = failures.get(_work(action))
+        yield from _failure(failure) if failure is not None else _action(action, outcome)
+    for name, fields in outcome.unconverged.items():
+        yield line(("✗ ", "red"), (name, "bold"), ("  did not converge: ", "red"), ", ".join(fields), indent=2, hang=4)
+    for item in plan.unknown:
+        yield line(("? ", "alarm"), (item.ref, "bold"), f"  unknown, left alone: {item.reason}", indent=2, hang=4)
+
+
+def _work(action: Action) -> str:
+    """The name under which the outcome speaks of the action."""
+    return REFRESH + action.ref if action.action == "refresh" else action.ref
+
+
+def _counts(outcome: Outcome) -> str:
+    done = sum(fate == "done" for fate in outcome.fates.values())
+    return f", {done} of {plural(len(outcome.fates), 'change')} done" if outcome.fates else ""
+
+
+def _action(action: Action, outcome: Outcome) -> Iterator[Line]:
+    fate = outcome.fates.get(_work(action))
+    if action.held is not None:
+        yield line((f"· {action.ref}  held back: {action.held}", "dim"), indent=2, hang=4)
+    elif fate == "done":
+        if action.ref not in outcome.unconverged:
+            yield line(("✓ ", "green"), action.ref, (f"  {done_words(action)}", "dim"), indent=2, hang=4)
+    elif fate == "skipped":
+        why = "skipped: what it waits for did not succeed" if outcome.failures else "not begun: the run ended before"
+        yield line(("· ", "yellow"), action.ref, (f"  {why}", "yellow"), indent=2, hang=4)
+    elif fate == "unknown":
+        yield line(("? ", "alarm"), action.ref, ("  it is not known what became of it", "yellow"), indent=2, hang=4)
+    elif fate is None and outcome.status != "converged":
+        yield line((f"· {action.ref}  not done", "dim"), indent=2, hang=4)
+
+
+def done_words(action: Action) -> str:
+    """`created`, `changed mode`, `restart done`."""
+    if action.action == "refresh":
+        return f"{headline(action)} done"
+    if action.action == "change":
+        return headline(action).replace("change", "changed", 1)
+    return _DONE[action.action]
+
+
+def _failure(failure: Failure) -> Iterator[Line]:
+    ref = failure.name.removeprefix(REFRESH)
+    how = "took too long and was ended" if failure.fate == "late" else "failed"
+    yield line(("✗ ", "red"), (ref, "bold"), (f"  {how}: {failure.title}", "red"), indent=2, hang=4)
+    yield from _last(failure.output.splitlines())
+
+
+def _last(output: Sequence[str]) -> Iterator[Line]:
+    if len(output) > OUTPUT_LINES:
+        yield line((f"… {plural(len(output) - OUTPUT_LINES, 'line')} before; --json shows all", "dim"), indent=6)
+    for text in output[-OUTPUT_LINES:]:
+        yield line(("| ", "dim"), text, indent=6, wrap=False)
+
+
+def total_lines(runs: Sequence[HostRun]) -> Iterator[Line]:
+    """One last line: how many hosts are where they should be."""
+    by_state: dict[str, int] = {}
+    for run in runs:
+        if run.outcome is not None:
+            word = _STATES[run.outcome.status][0]
+        else:
+            word = "away" if run.plan is not None and run.plan.intermittent else "not reached"
+        by_state[word] = by_state.get(word, 0) + 1
+    good = by_state.pop("converged", 0)
+    style: Style = "green" if good == len(runs) else "bold"
+    parts = [f"{good} of {plural(len(runs), 'host')} converged", *(f"{count} {word}" for word, count in by_state.items())]
+    yield line((", ".join(parts) + ".", style))

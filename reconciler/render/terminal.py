@@ -1,0 +1,130 @@
+"""A plan as lines for a person at a terminal: hosts, one line per change, and under it what a reviewer wants to know.
+
+Called by `reconcile plan` and, before it asks, by `reconcile apply`. Golden texts in tests/unit/render/ hold the layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from reconciler.plan import Action, HostPlan, Plan, Sign
+from reconciler.render.lines import BLANK, Line, Span, Style, line
+from reconciler.render.words import SIGNS, beside, budget_words, cause_words, headline, problem_words, source_words
+from reconciler.text import plural
+
+STYLES: Mapping[Sign, Style] = MappingProxyType({"create": "green", "change": "yellow", "delete": "red", "refresh": "cyan"})
+SAID = frozenset({"content", "type"})
+"""Fields of something new that tell a reader nothing: the digest of its content, and what its reference says already."""
+DIFF_LINES = 120
+"""Longer diffs are cut here; `--json` has them whole."""
+
+
+def plan_lines(plan: Plan, *, diff: bool = True, allowed: int | None = None) -> Iterator[Line]:
+    """The whole plan with its summary. `allowed` is how many deletions an apply would accept; None: it is not said."""
+    yield line(("Plan", "bold"), f" for {source_words(plan)}, {plural(len(plan.hosts), 'host')}")
+    yield BLANK
+    block: list[Line] = []
+    for host in plan.hosts:
+        above, block = block, list(host_lines(host, plan, diff=diff))
+        if above and (len(above) > 1 or len(block) > 1):
+            yield BLANK
+        yield from block
+    if block:
+        yield BLANK
+    yield from summary_lines(plan, allowed)
+
+
+def host_lines(host: HostPlan, plan: Plan, *, diff: bool = True) -> Iterator[Line]:
+    """One host: a single line where there is nothing to say."""
+    if host.problem is not None:
+        yield from _problem(host)
+        return
+    if not (host.actions or host.unknown):
+        yield line((host.host, "bold"), f": nothing to do, {plural(host.resources, 'resource')} as asked")
+    else:
+        yield line((host.host, "bold"))
+    for action in host.actions:
+        yield from _action(action, host, plan, diff=diff)
+    for item in host.unknown:
+        yield line(("? ", "alarm"), (item.ref, "bold"), f"  unknown: {item.reason}", indent=2, hang=4)
+        yield line((f"nothing is done to it, nor to what needs it; {item.place}", "dim"), indent=6)
+    for ref, reason in host.released.items():
+        yield line((f"· {ref}  stays on the host, no longer managed: {reason}", "dim"), indent=2, hang=4)
+    for warning in host.warnings:
+        yield line(("! ", "yellow"), (warning, "yellow"), indent=2, hang=4)
+
+
+def _problem(host: HostPlan) -> Iterator[Line]:
+    style: Style = "dim" if host.intermittent and host.problem_kind == "unreachable" else "alarm"
+    yield line((host.host, "bold"), ": ", (problem_words(host), style), f": {host.problem}", hang=4)
+    if host.hint:
+        yield line((host.hint, "dim"), indent=4, hang=0)
+
+
+def _action(action: Action, host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[Line]:
+    style: Style = STYLES[action.action] if action.held is None else "dim"
+    title: list[Span] = [(f"{SIGNS[action.action]} ", style), (action.ref, "dim" if action.held else "bold")]
+    yield line(*title, (f"  {headline(action)}", style), indent=2, hang=4)
+    if action.held is not None:
+        yield line((f"held back, will not be done: {action.held}", "yellow"), indent=6)
+    yield line((cause_words(action, host, plan), "dim"), indent=6)
+    yield from _fields(action, diff=diff)
+    if action.unsure is not None:
+        yield line(("cannot be known yet: ", "yellow"), action.unsure, indent=6)
+    for note in action.notes:
+        yield line(note, indent=6)
+    if action.brings:
+        yield line(("brings: ", "green"), ", ".join(action.brings), indent=6)
+    if action.removes:
+        yield line(("removes: ", "red"), ", ".join(action.removes), _counted(action), indent=6)
+    elif len(action.deletions) > 1 or (action.deletions and action.action != "delete"):
+        yield line(("deletes: ", "red"), ", ".join(action.deletions), _counted(action), indent=6)
+    if diff:
+        yield from diff_lines(action.diff)
+
+
+def _counted(action: Action) -> Span:
+    count = len(action.deletions)
+    return (f" (counts as {plural(count, 'deletion')})", "dim") if count else ("", "")
+
+
+def _fields(action: Action, *, diff: bool) -> Iterator[Line]:
+    if action.action == "create":
+        known = [f"{item.field} {item.after}" for item in action.fields if item.field not in SAID]
+        if known:
+            yield line(("with ", "dim"), ", ".join(known), indent=6)
+        return
+    for item in action.fields:
+        if item.field == "content" and action.diff and diff:
+            continue
+        yield line(f"{item.field}: ", (item.before, "red"), " → ", (item.after, "green"), indent=6)
+
+
+def diff_lines(diff: tuple[str, ...]) -> Iterator[Line]:
+    """A unified diff, as it is."""
+    for number, text in enumerate(diff[:DIFF_LINES]):
+        yield line((text, _diff_style(number, text)), indent=6, wrap=False)
+    if len(diff) > DIFF_LINES:
+        yield line((f"… {plural(len(diff) - DIFF_LINES, 'more line')}; --json shows all", "dim"), indent=6)
+
+
+def _diff_style(number: int, text: str) -> Style:
+    if number < 2 and text.startswith(("---", "+++")):
+        return "dim"
+    by_sign: dict[str, Style] = {"+": "green", "-": "red", "@": "cyan"}
+    return by_sign.get(text[:1], "")
+
+
+def summary_lines(plan: Plan, allowed: int | None = None) -> Iterator[Line]:
+    """What it comes to, in one line; and when it deletes too much, that it does."""
+    style: Style = "bold" if plan.changes else "green"
+    summary = plan.summary()
+    parts = beside(plan)
+    yield line((summary[:1].upper() + summary[1:], style), "".join(f"; {part}" for part in parts) + ".")
+    words = budget_words(plan, allowed) if allowed is not None else None
+    if words is not None:
+        message, hint = words
+        yield line(("! ", "red"), (f"{message}:", "red"), hang=2)
+        yield from (line(f"- {name}", indent=4) for name in plan.deletions)
+        yield line((hint, "dim"), indent=2)

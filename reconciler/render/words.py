@@ -1,0 +1,84 @@
+"""Words and signs that the terminal and Markdown share: what an action does and why it is there, as a person would say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from reconciler.plan import Action, HostPlan, Plan, Sign
+from reconciler.text import plural
+
+SIGNS: Mapping[Sign, str] = MappingProxyType({"create": "+", "change": "~", "delete": "-", "refresh": "↻"})
+SHORT = 10
+"""Digits of a commit id that are shown."""
+
+
+def short(commit: str | None) -> str:
+    return commit[:SHORT] if commit else "unknown"
+
+
+def source_words(plan: Plan) -> str:
+    """What the plan was made from."""
+    return f"commit {short(plan.commit)}" if plan.commit else "the working tree"
+
+
+def headline(action: Action) -> str:
+    """What is done to the resource, in a few words."""
+    if action.action == "refresh":
+        return action.verb or "refresh"
+    if action.action == "change":
+        return f"change {listing([item.field for item in action.fields])}" if action.fields else "change"
+    return "create" if action.action == "create" else "remove"
+
+
+def listing(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def cause_words(action: Action, host: HostPlan, plan: Plan) -> str:
+    """Why the action is in the plan."""
+    cause = action.cause
+    followed = ", ".join(cause.refs)
+    match cause.why:
+        case "commit":
+            return f"because {source_words(plan)} asks for it, {cause.place}"
+        case "drift":
+            left = f"commit {short(host.applied)}" if host.applied else "an earlier run"
+            return f"drift: it is not what {left} left, {cause.place}"
+        case "unfinished":
+            return f"an unfinished run: it was broken off while at work on this, {cause.place}"
+        case "pruned":
+            return "no longer in the repository, and we made it"
+        case "follows":
+            return f"follows {followed}"
+        case "pending":
+            return f"still due: {followed} was changed by a run that broke off before"
+
+
+def beside(plan: Plan) -> list[str]:
+    """What stands beside the changes: counts of what is held back, unknown, or could not be asked."""
+    counts = (
+        (sum(action.held is not None for host in plan.hosts for action in host.actions), "change held back", "changes held back"),
+        (sum(len(host.unknown) for host in plan.hosts), "resource unknown", "resources unknown"),
+        (sum(host.problem is not None for host in plan.hosts), "host could not be asked", "hosts could not be asked"),
+    )
+    return [plural(count, one, many) for count, one, many in counts if count]
+
+
+def problem_words(host: HostPlan) -> str:
+    """The sort of problem that kept a host from being asked."""
+    if host.problem_kind == "unreachable":
+        return "away" if host.intermittent else "unreachable"
+    return {"key": "host key refused", "login": "login refused", "become": "no root"}.get(host.problem_kind or "", "not asked")
+
+
+def budget_words(plan: Plan, allowed: int) -> tuple[str, str] | None:
+    """(what is wrong, what to do) when the plan deletes more than `allowed`."""
+    count = len(plan.deletions)
+    if count <= allowed:
+        return None
+    return (
+        f"the plan makes {plural(count, 'deletion')}, and {allowed} {'is' if allowed == 1 else 'are'} allowed",
+        f"if they are all meant: reconcile apply --allow-deletions {count}",
+    )
