@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 _PLACEHOLDER = re.compile(r"@([a-z_]+)@")
+_RESERVED = {"case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "namespace", "select"}
+_RESERVED |= {"then", "time", "until", "while"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,30 @@ Value: TypeAlias = Scalar | Iterable[Scalar]
 
 
 def quote(text: str) -> str:
-    """One shell word that means exactly `text`, in every POSIX shell. A NUL cannot stand in a word: `ValueError`."""
+    """One shell word that means exactly `text`, in every POSIX shell. `ValueError` for what no word can hold: a NUL, or half of
+    a character that is not the trace of a byte on a host."""
     if "\0" in text:
         raise ValueError("a NUL character cannot be passed to a command")
-    return shlex.quote(text)
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError("half a character cannot be passed to a command") from None
+    # Where a command or a pattern may stand, these would be read as grammar.
+    return f"'{text}'" if text in _RESERVED else shlex.quote(text)
 
 
 def _word(value: Scalar) -> str:
     if isinstance(value, Sh):
         return value.text
     return quote(value) if isinstance(value, str) else str(int(value))
+
+
+def _words(value: Value) -> str:
+    if isinstance(value, bytes):
+        raise TypeError("bytes are no shell word: decode them")
+    if isinstance(value, (str, int, Sh)):
+        return _word(value)
+    return " ".join(_word(item) for item in value)
 
 
 def sh(template: str, /, **values: Value) -> Sh:
@@ -54,20 +70,10 @@ def sh(template: str, /, **values: Value) -> Sh:
     words with a blank between. A placeholder without a value and a value without a placeholder are both programming errors
     and raise `KeyError`.
     """
-    used: set[str] = set()
-
-    def put(match: re.Match[str]) -> str:
-        name = match[1]
-        used.add(name)
-        value = values[name]
-        if isinstance(value, (str, int, Sh)):
-            return _word(value)
-        return " ".join(_word(item) for item in value)
-
-    text = _PLACEHOLDER.sub(put, template)
-    if unused := values.keys() - used:
+    words = {name: _words(value) for name, value in values.items()}
+    if unused := words.keys() - set(_PLACEHOLDER.findall(template)):
         raise KeyError(f"no placeholder for {sorted(unused)}")
-    return Sh(text)
+    return Sh(_PLACEHOLDER.sub(lambda match: words[match[1]], template))
 
 
 def lines(parts: Iterable[Sh]) -> Sh:
