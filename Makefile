@@ -5,8 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := /bin/sh
-SCRIPTS = .ci/run tests/lab/lab tests/lab/setup-image
-FRAGMENTS = $(wildcard providers/*.sh desired/*.sh state/*.sh reconciler/*.sh)
+SCRIPTS = .ci/run .ci/container tests/lab/lab tests/lab/setup-image
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lab lab-down bench check format picture wheel lock clean
@@ -21,7 +20,7 @@ test: $(VENV)/ready ## the fast tests: no root, no Docker
 	$(BIN)/pytest -n auto
 
 lab: $(VENV)/ready ## the tests on real hosts: Debian with systemd in containers (needs root or a Docker engine)
-	$(BIN)/pytest -m lab tests/lab
+	$(BIN)/pytest -m lab -n 2 tests/lab
 
 lab-down: ## removes the lab's hosts and its network
 	@tests/lab/lab down
@@ -35,7 +34,7 @@ check: $(VENV)/ready ## lint, format, types, layers, shell
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/shellcheck $(SCRIPTS)
-	$(if $(FRAGMENTS),$(BIN)/shellcheck --shell=sh $(FRAGMENTS))
+	$(BIN)/pytest -q tests/unit/test_scripts_shellcheck.py
 
 format: $(VENV)/ready ## formats the code and mends what ruff can
 	$(BIN)/ruff check --fix-only .
@@ -57,14 +56,17 @@ clean: ## removes what was built here; lab hosts go with `make lab-down`
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp is newer than what it was made from, or everything is installed again. Editable: the code itself is never stale.
-$(VENV)/ready: requirements-dev.lock pyproject.toml
+# Each stamp is newer than what it was made from, or that step is done again. Editable: the code itself is never stale.
+$(VENV)/ready: $(VENV)/locked pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/locked: requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "reconciler needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=python3.12 …" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory python-venv
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Debian keeps the module that makes virtual environments in a package of its own.
