@@ -47,7 +47,7 @@ class Session:
         snapshot = await self.probe.ask(self.channel)
         if snapshot.inventory is None:
             return snapshot
-        removable, _ = orphans(self.host, snapshot.inventory)
+        removable = orphans(self.host, snapshot.inventory).remove
         refs = {resource.ref for resource in removable}
         if refs != self.asked:
             known = self.asked
@@ -297,7 +297,8 @@ def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
         elif provider_of(resource.ref).want(resource.spec) is not None:
             made = entry.made if entry is not None else False
             resources[resource.ref] = Entry(digest=resource.spec.digest(), made=made, spec=resource.spec.record())
-    # What should have gone and did not stays on the list.
+    # What should have gone and did not stays on the list, and so does a folder that still holds something declared.
+    resources |= {ref: known[ref] for ref in orphans(after.host, after.inventory).kept}
     resources |= {planned.ref: known[planned.ref] for planned in after.changes if planned.why == "pruned" and planned.ref in known}
     resources |= {doubt.resource.ref: known[doubt.resource.ref] for doubt in after.doubts if doubt.resource.ref in known}
     pending = {ref: cause for ref, cause in after.inventory.record.pending.items() if ref in {r.ref for r in after.host.resources}}

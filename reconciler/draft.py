@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -95,25 +96,41 @@ class Draft:
         return tuple(name for planned in self.active for name in planned.deletions)
 
 
-def orphans(host: Host, inventory: Inventory) -> tuple[tuple[Resource, ...], dict[str, str]]:
-    """What the inventory holds and the repository does not: (what to remove, {what is let go: reason})."""
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """What the inventory holds and the repository does not."""
+
+    remove: tuple[Resource, ...] = ()
+    released: Mapping[str, str] = field(default_factory=dict)
+    """Let go without being removed: reference → reason."""
+    kept: frozenset[str] = frozenset()
+    """Ours still, and removed when nothing that is declared lies in them any more."""
+
+
+def orphans(host: Host, inventory: Inventory) -> Orphans:
+    """Sorts what left the repository."""
     declared = {resource.ref for resource in host.resources}
     paths = {path for resource in host.resources if (path := provider_of(resource.ref).path(resource.spec)) is not None}
+    used = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
     remove: list[Resource] = []
     released: dict[str, str] = {}
+    kept: set[str] = set()
     for ref, entry in inventory.resources.items():
         if ref in declared:
             continue
-        spec = _remembered(ref, entry)
-        if spec is None:
-            released[ref] = "it was recorded by another version of this program, which alone knows how to remove it"
-        elif not entry.made:
+        spec = _remembered(ref, entry) if entry.made else None
+        path = provider_of(ref).path(spec) if spec is not None else None
+        if not entry.made:
             released[ref] = "it was there before us"
-        elif provider_of(ref).path(spec) in paths:
+        elif spec is None:
+            released[ref] = "it was recorded by another version of this program, which alone knows how to remove it"
+        elif path in paths:
             released[ref] = "its path belongs to another resource now"
+        elif path in used:
+            kept.add(ref)
         else:
             remove.append(Resource(spec=spec, place=Place("no longer in the repository")))
-    return tuple(remove), released
+    return Orphans(tuple(remove), released, frozenset(kept))
 
 
 def _remembered(ref: str, entry: Entry) -> Spec | None:
@@ -129,16 +146,16 @@ def _remembered(ref: str, entry: Entry) -> Spec | None:
 def draft(host: Host, snapshot: Snapshot) -> Draft:
     """Compares every resource. Total: whatever is unclear becomes a doubt, never a change."""
     inventory = snapshot.inventory or Inventory(record=Record(), broken="it could not be read")
-    removable, released = orphans(host, inventory)
+    left = orphans(host, inventory)
     changes: list[Planned] = []
     doubts: list[Doubt] = []
     for resource in host.resources:
         _compare(resource, _why(resource, inventory), snapshot, changes, doubts)
-    for resource in sorted(removable, key=_removal_order, reverse=True):
+    for resource in sorted(left.remove, key=_removal_order, reverse=True):
         _compare(resource, "pruned", snapshot, changes, doubts)
     settled = _hold(host, changes, doubts)
     refreshes = _refreshes(host, settled, inventory, {doubt.resource.ref for doubt in doubts})
-    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released)
+    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), left.released)
 
 
 def _removal_order(resource: Resource) -> tuple[int, str]:

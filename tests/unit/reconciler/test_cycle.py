@@ -56,6 +56,19 @@ async def test_what_we_made_goes_when_it_leaves_the_repository(box: Box) -> None
     assert json.loads(box.inventory.read_text()).get("resources", {}) == {}
 
 
+async def test_a_folder_that_left_the_repository_waits_until_nothing_declared_lies_in_it(box: Box) -> None:
+    folder = box.directory("d")
+    inner = box.file("d/f")
+    await box.apply()
+    box.forget(folder)
+    assert (await box.plan()).empty
+    await box.apply()
+    box.forget(inner)
+    assert [item.ref for item in (await box.plan()).changes] == [inner, folder]
+    assert (await box.apply()).status == "converged"
+    assert not (box.folder / "d").exists()
+
+
 async def test_what_was_there_before_us_stays_when_it_leaves_the_repository(box: Box) -> None:
     (box.folder / "f").write_text("older than us\n")
     ref = box.file("f")
