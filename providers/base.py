@@ -8,7 +8,7 @@ A kind says four things and does nothing itself:
     steps   how to get there: a list of `Step`, data until `state/script.py` compiles them and a channel carries them
 
 Who calls it: `state/` compiles the probes of a host into one script and hands the answers to `parse`; `reconciler/plan.py`
-compares with `want`; `reconciler/apply.py` orders and sends `steps`. A kind is registered by one word in `registry.py`.
+compares with `want`; `reconciler/work.py` orders `steps` and `reconciler/cycle.py` sends them. A kind is registered by one word in `registry.py`.
 
 What a fragment of shell may rely on (`state/prelude.sh`, `state/apply.sh`): POSIX sh, `LC_ALL=C`, a PATH with the sbin
 folders, stdin from /dev/null, a subshell of its own, `set -u` off, `set -e` off. It is run as the user that the host's
@@ -77,6 +77,8 @@ class Spec(Model):
     """Put before the name in a reference: "apt/" makes `package:apt/nginx`."""
     blobs: ClassVar[str | None] = None
     """The field that names a file of the fleet repository, if the kind has one: the loader puts its content into `body`."""
+    shorthand: ClassVar[str | None] = None
+    """The field that a bare value in a manifest stands for: `vm.swappiness: 10` instead of `vm.swappiness: {value: 10}`."""
 
     name: Annotated[str, Field(min_length=1, max_length=4096)]
     ensure: Annotated[Ensure, Field(description="present, or absent to remove it")] = "present"
@@ -169,10 +171,7 @@ class Change(Generic[SpecT, StateT]):
     fields: frozenset[str]
     """The fields that differ; empty when the resource is created or removed."""
     detail: Detail | None = None
-    """What the preview saw (`Provider.look`), where there was one: a step may do what was shown, and no more."""
-    detail: Detail | None = None
-    """What the closer look for the preview saw (`Provider.look`); None where there was none. Steps may rely on it: what it names in
-    `removes` was shown to whoever agreed to the plan."""
+    """What the closer look for the preview saw (`Provider.look`), where there was one: a step may do what was shown, and no more."""
 
     @property
     def action(self) -> Literal["create", "change", "delete"]:

@@ -19,7 +19,8 @@ LIMIT = 65536
 
 ASK = Sh(r"""
 contents() { # FILE...: the last thing that a fragment does
-  states=$(stat -c 'stat %s %f %u %n' -- "$@" 2>&1)
+  states=
+  if [ $# -gt 0 ]; then states=$(stat -c 'stat %s %f %u %n' -- "$@" 2>&1); fi
   printf 'files\n%s\n' "$states"
   set -f
   IFS='

@@ -1,7 +1,7 @@
 """One cycle of one host: probe, plan, apply, verify, record.
 
-`survey` is the first half and all that `reconcile plan` does; `converge` is the second. The command line, the loop and verification all
-run these two functions, so what a plan shows is what an apply does.
+`survey` is the first half and all that `reconcile plan` does; `converge` is the second. The command line, the loop and
+verification all run these two functions, so what a plan shows is what an apply does.
 """
 
 from __future__ import annotations
@@ -81,23 +81,26 @@ def group(specs: list[Spec]) -> list[tuple[AnyProvider, list[Spec]]]:
         provider = provider_of(spec.ref)
         return provider.rank, provider.name
 
-    return [(provider_of(items[0].ref), items) for _, found in groupby(sorted(specs, key=order), key=order) if (items := list(found))]
+    kinds = [list(found) for _, found in groupby(sorted(specs, key=order), key=order)]
+    return [(provider_of(same[0].ref), same) for same in kinds]
 
 
 async def look(session: Session, drafted: Draft) -> dict[str, Detail]:
     """The closer look at what differs: text diffs, apt's simulation. What it could not see is simply not shown."""
     asked = []
+    details: dict[str, Detail] = {}
     for provider in {id(planned.provider): planned.provider for planned in drafted.changes}.values():
         changes = [planned.change for planned in drafted.changes if planned.provider is provider]
         fragment = provider.look(changes)
         if fragment is not None:
             asked.append((provider, changes, Fragment(fragment, LOOK_SECONDS)))
+        else:
+            details |= provider.seen(b"", changes)
     if not asked:
-        return {}
+        return details
     script = compile_probe([fragment for _, _, fragment in asked], inventory=session.host.inventory)
     output = await session.channel.run(script.text, deadline=LOOK_SECONDS * len(asked) + STEP_MARGIN)
     answered = frames(output.stdout, output.stderr, script.nonce)
-    details: dict[str, Detail] = {}
     for number, (provider, changes, _) in enumerate(asked):
         frame = answered.get(number)
         if frame is not None and frame.ok:
@@ -258,23 +261,25 @@ async def _verify_and_record(
     try:
         snapshot = await session.snapshot() if work.steps else drafted.snapshot
         after = draft(session.host, snapshot)
-        await _record(session, drafted, after, commit)
+        await _record(session, after, commit)
     except HostError as error:
         return Outcome("unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint)
     done = {name for name, fate in outcome_fates.items() if fate == "done"}
     unconverged = {
-        planned.ref: tuple(sorted(planned.change.fields)) or (planned.change.action,) for planned in after.changes if planned.ref in done
+        planned.ref: tuple(sorted(planned.change.fields)) or (planned.change.action,)
+        for planned in after.changes
+        if planned.ref in done
     }
     unconverged |= {doubt.resource.ref: (f"unknown: {doubt.reason}",) for doubt in after.doubts if doubt.resource.ref in done}
     failed = failures or unconverged or any(fate != "done" for fate in outcome_fates.values()) or drafted.doubts
     return Outcome("failed" if failed else "converged", outcome_fates, failures, unconverged)
 
 
-async def _record(session: Session, before: Draft, after: Draft, commit: str | None) -> None:
+async def _record(session: Session, after: Draft, commit: str | None) -> None:
     """Puts the inventory in its final form: what was verified, without journal. Writes nothing where nothing is new."""
     if session.host.sync == "observe" or after.snapshot.inventory is None or after.inventory.broken:
         return
-    record = settled_record(before, after, commit)
+    record = settled_record(after, commit)
     if record == after.inventory.record and not after.inventory.unfinished:
         return
     script = compile_apply(
@@ -284,9 +289,10 @@ async def _record(session: Session, before: Draft, after: Draft, commit: str | N
     await asyncio.shield(session.channel.run(script.text))
 
 
-def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
+def settled_record(after: Draft, commit: str | None) -> Record:
     """The record that verification proves: `after` was probed when the steps were done."""
     differing = {planned.ref for planned in after.changes} | {doubt.resource.ref for doubt in after.doubts}
+    declared = {resource.ref for resource in after.host.resources}
     known = after.inventory.resources
     resources: dict[str, Entry] = {}
     for resource in after.host.resources:
@@ -298,8 +304,7 @@ def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
             made = entry.made if entry is not None else False
             resources[resource.ref] = Entry(digest=resource.spec.digest(), made=made, spec=resource.spec.record())
     # What should have gone and did not stays on the list, and so does a folder that still holds something declared.
-    resources |= {ref: known[ref] for ref in orphans(after.host, after.inventory).kept}
-    resources |= {planned.ref: known[planned.ref] for planned in after.changes if planned.why == "pruned" and planned.ref in known}
-    resources |= {doubt.resource.ref: known[doubt.resource.ref] for doubt in after.doubts if doubt.resource.ref in known}
-    pending = {ref: cause for ref, cause in after.inventory.record.pending.items() if ref in {r.ref for r in after.host.resources}}
+    survivors = (differing | orphans(after.host, after.inventory).kept) & known.keys()
+    resources |= {ref: known[ref] for ref in survivors}
+    pending = {ref: cause for ref, cause in after.inventory.record.pending.items() if ref in declared}
     return Record(commit=commit, resources=resources, pending=pending)

@@ -1,15 +1,18 @@
 """The whole story on this machine: a fleet of one host, which is a folder here. Needs no root, network or Docker.
 
-`reconcile demo` (reconciler/cli/demo.py) tells it. What is printed are the real commands, run in this process on a repository made on the
-spot, and their real output; a command that does not end as the story needs it ends the story. With `--svg` the same becomes the README's
-picture; folder names, times and so commit ids are fixed, so that the picture changes only when the output does.
+`reconcile demo` (reconciler/cli/demo.py) tells it. What is printed are the real commands, run in this process on a
+repository made on the spot, and their real output; a command that does not end as the story needs it ends the story. With
+`--svg` the same becomes the README's picture; folder names, times and so commit ids are fixed, so that the picture changes
+only when the output does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +31,7 @@ WIDTH = 90
 _FIRST_COMMIT = 1767258000
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
-Run = Callable[[list[str], Screen, Path], int]
+Run = Callable[[list[str], Screen], int]
 """`reconciler.cli.entry.run`: handed in, because the command line calls this module and not the other way round."""
 
 _HOST = """\
@@ -39,9 +42,14 @@ directories:
   {root}/host/etc: {{mode: "0755"}}
 files:
   {root}/host/etc/motd: {{content: "Welcome to {{{{ host.name }}}}.\\n", template: true}}
-  {root}/host/etc/app.conf: {{source: files/app.conf.j2, mode: "0640"}}
+  {root}/host/etc/app.conf: {{source: files/app.conf.j2, mode: "0644"}}
 symlinks:
   {root}/host/app.conf: {{target: etc/app.conf}}
+commands:
+  start the app:
+    run: date >> {root}/host/starts
+    creates: {root}/host/starts
+    follows: [file:{root}/host/etc/app.conf]
 """
 _SETTINGS = "listen = {{ vars.port }}\nlog = info\n"
 _MORE_SETTINGS = "listen = {{ vars.port }}\nlog = info\nworkers = 4\n"
@@ -66,11 +74,15 @@ class Story:
         self._drift()
         self._new_commit()
         self._deletion()
-        self.say("A commit, a plan, an apply; and nothing that the host does in between stays unseen. What to do next:")
+        self.say("That is all there is to it: commit, plan, apply. What to do next:")
         self.screen.show(
-            line("reconcile demo --keep      leaves the folder, to go on by hand", indent=2),
-            line("hosts/NAME.yaml            with address: user@machine begins a fleet of your own, in any git repository", indent=2, hang=27),
-            line("reconcile validate, plan   check it and show what would change, before anything does", indent=2, hang=27),
+            line("reconcile demo --keep       the same, and the folder stays: go on by hand", indent=2, hang=28),
+            line(
+                "hosts/NAME.yaml             in any git repository, with address: user@machine, begins a fleet",
+                indent=2,
+                hang=28,
+            ),
+            line("reconcile validate, plan    check it, and show what would change before anything does", indent=2, hang=28),
         )
 
     def _first_apply(self) -> None:
@@ -78,51 +90,55 @@ class Story:
         self.write("hosts/demo.yaml", _HOST.format(root=self.root))
         self.write("files/app.conf.j2", _SETTINGS)
         self.commit("the first host")
-        self.shell(f"cd {self.fleet}")
-        self.shell("cat hosts/demo.yaml")
-        self.screen.show(*(line(text, wrap=False) for text in (self.fleet / "hosts/demo.yaml").read_text().splitlines()))
-        self.say("What would have to change, and why?")
-        self.reconcile("plan")
-        self.say("Make it so. Then look again: a second plan is empty.")
-        self.reconcile("apply", "--yes")
+        self.screen.show(line(("$ ", "green"), (f"cd {self.fleet}", "bold")))
+        self.shell("cat", "hosts/demo.yaml")
+        self.say("What would change, and why?")
+        self.reconcile("plan", "--out", "../plan.json")
+        self.say("Apply exactly that. Then look again: a second plan is empty.")
+        self.reconcile("apply", "--plan", "../plan.json", "--yes")
         self.reconcile("plan")
 
     def _drift(self) -> None:
-        self.say("Somebody edits a file on the host by hand. That is drift, and it shows who is right:")
-        self.shell(f"sed -i s/info/debug/ {self.root}/host/etc/app.conf")
-        settings = self.root / "host/etc/app.conf"
-        settings.write_text(settings.read_text().replace("info", "debug"))
+        self.say("Somebody edits a file on the host by hand. The next plan calls it drift, and the next apply heals it:")
+        self.shell("sed", "-i", "s/info/debug/", f"{self.root}/host/etc/app.conf")
+        self.reconcile("plan", "--out", "../plan.json")
+        self.reconcile("apply", "--plan", "../plan.json", "--yes")
         self.reconcile("plan")
-        self.reconcile("apply", "--yes")
 
     def _new_commit(self) -> None:
-        self.say("A commit changes the template and adds a file.")
+        self.say("A new commit changes the template, and adds a file. What does it touch, and what follows from it?")
         self.write("files/app.conf.j2", _MORE_SETTINGS)
         extra = f'  {self.root}/host/etc/issue: {{content: "Managed from git.\\n"}}\n'
         manifest = (self.fleet / "hosts/demo.yaml").read_text()
         self.write("hosts/demo.yaml", manifest.replace("symlinks:", extra + "symlinks:"))
         self.commit("more workers, and an issue")
+        self.reconcile("diff", "HEAD~1", "--no-diff")
         self.reconcile("apply", "--yes")
 
     def _deletion(self) -> None:
-        self.say("The next commit takes the file out again. It is removed from the host, because we made it:")
+        self.say("The next commit takes that file out again. It leaves the host too, because we made it:")
         manifest = (self.fleet / "hosts/demo.yaml").read_text()
         self.write("hosts/demo.yaml", "".join(text for text in manifest.splitlines(keepends=True) if "etc/issue" not in text))
         self.commit("no issue any more")
-        self.reconcile("plan")
         self.reconcile("apply", "--yes")
 
     def say(self, text: str) -> None:
-        self.screen.show(BLANK, line(("# " + text, "cyan"), hang=2), BLANK)
+        self.screen.show(line(("# " + text, "cyan"), hang=2), BLANK)
 
-    def shell(self, command: str) -> None:
-        self.screen.show(line(("$ ", "green"), (command, "bold"), wrap=False))
+    def prompt(self, *command: str) -> None:
+        self.screen.show(line(("$ ", "green"), (" ".join(command), "bold"), wrap=False))
+
+    def shell(self, *command: str) -> None:
+        self.prompt(*command)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        self.screen.show(*(line(text, wrap=False) for text in done.stdout.splitlines()), BLANK)
 
     def reconcile(self, *arguments: str) -> None:
-        self.shell("reconcile " + " ".join(arguments))
-        code = self.run(list(arguments), self.screen, self.fleet)
+        self.prompt("reconcile", *arguments)
+        code = self.run(list(arguments), self.screen)
         if code != 0:
             raise CommandError(f"the story broke off: reconcile {arguments[0]} ended with {code}", "please report it")
+        self.screen.show(BLANK)
 
     def write(self, name: str, content: str) -> None:
         file = self.fleet / name
@@ -171,7 +187,8 @@ def tell(screen: Screen, run: Run, *, keep: bool = False, picture: Path | None =
         screen = Screen(recorder, screen.err, screen.input, color=True, width=WIDTH)
     with sandbox(keep=keep) as root:
         (root / "fleet").mkdir()
-        Story(root, screen, run, create_repository(root / "fleet")).tell()
+        with contextlib.chdir(root / "fleet"):
+            Story(root, screen, run, create_repository(root / "fleet")).tell()
     if picture is not None:
         draw(recorder.getvalue(), picture)
 
@@ -181,6 +198,8 @@ def draw(text: str, file: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="standard", highlight=False)
+    console = Console(
+        record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="standard", highlight=False
+    )
     console.print(Text.from_ansi(text.strip("\n")))
     console.save_svg(str(file), title="reconcile demo", unique_id="demo")

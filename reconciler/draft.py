@@ -1,7 +1,7 @@
 """What would be done on one host, before it is worded or sent: desired state against a snapshot.
 
-`draft` is the heart of the plan: a pure function, so that `plan`, `apply`, verification and the loop cannot come to different answers.
-`plan.py` words a draft for people and JSON, `order.py` puts it in order, `apply.py` turns it into steps.
+`draft` is the heart of the plan: a pure function, so that `plan`, `apply`, verification and the loop cannot come to
+different answers. `plan.py` words a draft for people and JSON, `order.py` puts it in order, `work.py` turns it into steps.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Planned:
 
     @property
     def ref(self) -> str:
-        return self.change.spec.ref
+        return self.resource.ref
 
     @property
     def deletions(self) -> tuple[str, ...]:
@@ -220,7 +220,9 @@ def _refreshes(host: Host, changes: Iterable[Planned], inventory: Inventory, unk
         if not (because or pending) or resource.ref in unknown:
             continue
         provider = provider_of(resource.ref)
-        if provider.refresh(resource.spec) is None or (own is not None and (own.held is not None or provider.renews(own.change))):
+        if provider.refresh(resource.spec) is None or (
+            own is not None and (own.held is not None or provider.renews(own.change))
+        ):
             continue
         held = "sync: observe" if (resource.spec.sync or host.sync) == "observe" else None
         found.append(Refresh(resource, provider, because or (str(pending),), pending=not because, held=held))

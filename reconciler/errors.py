@@ -1,9 +1,9 @@
 """Exit codes, and the errors that end a command with one of them.
 
-    CommandError                a sentence for the person at the terminal; never a traceback
-    ├── Refused                 a guard said no: deletion budget, policy
-    ├── Stale                   the plan is not true any more
-    └── (desired.model.Invalid) the repository's own diagnostics, exit code 1
+CommandError                a sentence for the person at the terminal; never a traceback
+├── Refused                 a guard said no: deletion budget, policy
+├── Stale                   the plan is not true any more
+└── (desired.model.Invalid) the repository's own diagnostics, exit code 1
 """
 
 from __future__ import annotations

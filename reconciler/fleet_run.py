@@ -1,7 +1,7 @@
 """All hosts at once: connect, survey, and on request converge, each host on its own so that none can stop or delay another.
 
-Used by `plan` and `apply`; whoever calls decides what to do between the two halves (ask, refuse, save). Nothing is printed here: progress
-goes to a `Listener`, and what became of each host stands in its `HostRun`.
+Used by `plan` and `apply`; whoever calls decides what to do between the two halves (ask, refuse, save). Nothing is printed
+here: progress goes to a `Listener`, and what became of each host stands in its `HostRun`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from desired.model import Address, Fleet, Host
 from reconciler.cycle import Listener, Outcome, Session, converge
@@ -62,7 +63,7 @@ class FleetRun:
         self.runs = {host.name: HostRun(host) for host in hosts}
         self._turns = asyncio.Semaphore(at_once)
 
-    async def __aenter__(self) -> FleetRun:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -139,7 +140,7 @@ def _problem(host: Host, error: HostError) -> HostPlan:
 
 
 def exit_code(runs: Iterable[HostRun]) -> Exit:
-    """What the whole run came to: the worst that a person must act on. An intermittent host that is away is nothing to act on."""
+    """The worst that a person must act on. An intermittent host that is away is nothing to act on."""
     codes = {_code(run) for run in runs}
     return next((code for code in (Exit.FAILED, Exit.STALE, Exit.UNREACHABLE) if code in codes), Exit.OK)
 

@@ -1,7 +1,7 @@
 """The order of work on one host: what goes together, what waits for what.
 
-Changes come in batches of one kind, so that a tool which can do many things at once is called once. A batch holds only changes that wait
-for the same things: one failure then skips what depends on it and nothing else.
+Changes come in batches of one kind, so that a tool which can do many things at once is called once. A batch holds only
+changes that wait for the same things: one failure then skips what depends on it and nothing else.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Node:
 
 
 def arrange(draft: Draft) -> list[Batch]:
-    """The batches in the order in which they are sent. What is held is not in it. Removals of what left the repository come last."""
+    """The batches in the order in which they are sent, without what is held. What left the repository is removed last."""
     declared = [planned for planned in draft.active if planned.why != "pruned"]
     pruned = [planned for planned in draft.active if planned.why == "pruned"]
     refreshes = [refresh for refresh in draft.refreshes if refresh.held is None]

@@ -1,7 +1,8 @@
 """The plan as people and programs see it: plain, serialisable, with every foreign text still raw (renderers escape it).
 
-Made from drafts by `describe`; printed by `reconciler/render/`; saved by `plan --out`. Two plans of the same commit and the same hosts are
-equal, which is how a saved plan is told from a stale one. The JSON form is documented in docs/plan-json.md and only ever grows.
+Made from drafts by `describe`; printed by `reconciler/render/`; saved by `plan --out`. Two plans of the same commit and the
+same hosts are equal, which is how a saved plan is told from a stale one. The JSON form is documented in docs/plan-json.md
+and only ever grows.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ Sign = Literal["create", "change", "delete", "refresh"]
 
 
 class Cause(Model):
-    """Why something is planned. `why`: a commit asks for it; the host drifted from what was applied; a run broke off; it left git."""
+    """Why something is planned.
+
+    `why`: a commit asks for it; the host drifted from what was applied; a run broke off; it left git; what it follows changes.
+    """
 
     why: Literal["commit", "drift", "unfinished", "pruned", "follows", "pending"]
     place: str = ""
@@ -90,7 +94,10 @@ class HostPlan(Model):
         return self.intermittent and self.problem_kind == "unreachable"
 
     def differing(self, other: HostPlan) -> tuple[str, ...]:
-        """References of which something else would be done, or that stand in one of the two plans only. Why it is done does not count."""
+        """References of which something else would be done, or that stand in one of the two plans only.
+
+        Why it is done does not count.
+        """
         mine, theirs = self._by_ref(), other._by_ref()
         return tuple(sorted({name[0] for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name)}))
 
@@ -122,7 +129,11 @@ class Plan(Model):
     @property
     def deletions(self) -> tuple[str, ...]:
         return tuple(
-            f"{host.host} {name}" for host in self.hosts for action in host.actions if action.held is None for name in action.deletions
+            f"{host.host} {name}"
+            for host in self.hosts
+            for action in host.actions
+            if action.held is None
+            for name in action.deletions
         )
 
     def summary(self) -> str:
@@ -143,7 +154,9 @@ def describe(draft: Draft) -> HostPlan:
     """A host's draft in words."""
     warnings = []
     if draft.inventory.broken:
-        warnings.append(f"the inventory on the host is not usable: {draft.inventory.broken}; nothing is removed until it is renewed")
+        warnings.append(
+            f"the inventory on the host is not usable: {draft.inventory.broken}; nothing is removed until it is renewed"
+        )
     return HostPlan(
         host=draft.host.name,
         intermittent=draft.host.availability == "intermittent",
@@ -151,7 +164,8 @@ def describe(draft: Draft) -> HostPlan:
         applied=draft.inventory.record.commit,
         actions=tuple(_action(planned) for planned in draft.changes) + tuple(_refresh(item) for item in draft.refreshes),
         unknown=tuple(
-            UnknownResource(ref=doubt.resource.ref, reason=doubt.reason, place=str(doubt.resource.place)) for doubt in draft.doubts
+            UnknownResource(ref=doubt.resource.ref, reason=doubt.reason, place=str(doubt.resource.place))
+            for doubt in draft.doubts
         ),
         released=dict(draft.released),
         warnings=tuple(warnings),
@@ -160,8 +174,10 @@ def describe(draft: Draft) -> HostPlan:
 
 def _action(planned: Planned) -> Action:
     change, detail = planned.change, planned.change.detail
-    # What is created is shown with all that it is given; there is nothing to compare it with.
-    shown = change.fields or (wanted_fields(change.after) if change.action == "create" else ())
+    # What is created has nothing to be compared with: it is shown with what the manifest says of it.
+    given = change.spec.model_fields_set
+    created = given.intersection(wanted_fields(change.after)) if change.before is None and change.after is not None else ()
+    shown = change.fields or created
     fields = [field_words(name, getattr(change.before, name, None), getattr(change.after, name)) for name in sorted(shown)]
     return Action(
         ref=planned.ref,
@@ -186,4 +202,3 @@ def _refresh(item: Refresh) -> Action:
         cause=Cause(why="pending" if item.pending else "follows", place=str(item.resource.place), refs=item.because),
         held=item.held,
     )
-

@@ -1,6 +1,7 @@
 """Makes text that came from a host, a file name or a commit harmless for a terminal, a log line, a chat or a page.
 
-Every renderer passes foreign text through `visible` first. Nothing else in the program escapes, so nothing can be escaped twice.
+Every renderer passes foreign text through `visible` first. Nothing else in the program escapes, so nothing can be escaped
+twice.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """`text` with everything that a terminal could act on, or that an eye cannot see, written as an escape such as `\\x1b`.
+    r"""`text` with everything that a terminal could act on, or that an eye cannot see, written as an escape such as `\x1b`.
 
-    With `lines`, line breaks and tabs stay. Bytes that were not UTF-8 come as `\\xff`.
+    With `lines`, line breaks and tabs stay. Bytes that were not UTF-8 come as `\xff`.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(character if _plain(character, lines) else _escape(character) for character in text)
+    return "".join(character if _plain(character, lines=lines) else _escape(character) for character in text)
 
 
-def _plain(character: str, lines: bool) -> bool:
+def _plain(character: str, *, lines: bool) -> bool:
     if character in _HARMLESS:
         return lines
     return unicodedata.category(character) not in _HIDDEN

@@ -1,7 +1,7 @@
 """Words for differences: which fields of a resource differ, and how, as a person would say it.
 
-`changed_fields` is the one diff that serves all kinds. deepdiff only words what is already known to differ inside a structured value; it
-never decides whether something differs.
+`changed_fields` is the one diff that serves all kinds. deepdiff only words what is already known to differ inside a
+structured value; it never decides whether something differs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,17 @@ def _scalar(value: object) -> str:
 
 def _structured(before: Any, after: Any) -> tuple[str, str]:
     """Only what differs: what goes on the left, what comes on the right."""
-    from deepdiff import DeepDiff  # noqa: PLC0415 - 100 ms to import, and most plans need it not
+    if isinstance(before, tuple) and all(isinstance(item, str) for item in (*before, *after)):
+        gone, come = [item for item in before if item not in after], [item for item in after if item not in before]
+    else:
+        gone, come = _nested(before, after)
+    if not gone and not come:  # the order alone differs
+        return _scalar(before), _scalar(after)
+    return shorten(", ".join(sorted(gone)) or "–", LONGEST), shorten(", ".join(sorted(come)) or "–", LONGEST)
+
+
+def _nested(before: Any, after: Any) -> tuple[list[str], list[str]]:
+    from deepdiff import DeepDiff  # 100 ms to import, and most plans do not need it
 
     gone, come = [], []
     tree = DeepDiff(_plain(before), _plain(after), ignore_order=True, view="tree")
@@ -61,9 +71,7 @@ def _structured(before: Any, after: Any) -> tuple[str, str]:
                 gone.append(path + _scalar(item.t1))
             if _there(item.t2):
                 come.append(path + _scalar(item.t2))
-    if not gone and not come:  # the order alone differs
-        return _scalar(before), _scalar(after)
-    return shorten(", ".join(sorted(gone)) or "–", LONGEST), shorten(", ".join(sorted(come)) or "–", LONGEST)
+    return gone, come
 
 
 def _there(value: object) -> bool:
@@ -71,6 +79,8 @@ def _there(value: object) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):  # deepdiff hashes UTF-8; a byte of a host that is not, travels as half a character
+        return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

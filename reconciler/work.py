@@ -1,7 +1,7 @@
 """From a draft to the steps that a host is sent, and to the intent that its inventory keeps while they run.
 
-Pure: `cycle.py` sends what is made here. The numbers of the steps are the one language that the script, the inventory's journal and the
-outcomes share.
+Pure: `cycle.py` sends what is made here. The numbers of the steps are the one language that the script, the inventory's
+journal and the outcomes share.
 """
 
 from __future__ import annotations
@@ -115,7 +115,8 @@ def _inherited(draft: Draft, planned: Planned) -> bool:
     if path is None:
         return False
     return any(
-        entry.made and ref in draft.released and ref.partition(":")[2] == path for ref, entry in draft.inventory.resources.items()
+        entry.made and ref in draft.released and ref.partition(":")[2] == path
+        for ref, entry in draft.inventory.resources.items()
     )
 
 

@@ -1,8 +1,8 @@
 """What a script answered, taken apart by the marks that carry its nonce.
 
-`script.py` makes scripts whose own lines are `@NONCE WORD …`; whatever stands between two of them belongs to the fragment or step that
-the second one ends. A host cannot forge a mark without knowing the nonce, and nothing that it prints (NULs, no newline at the end,
-half a report) can shift one answer into another's place.
+`script.py` makes scripts whose own lines are `@NONCE WORD …`; whatever stands between two of them belongs to the fragment
+or step that the second one ends. A host cannot forge a mark without knowing the nonce, and nothing that it prints (NULs, no
+newline at the end, half a report) can shift one answer into another's place.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def frames(stdout: bytes, stderr: bytes, nonce: str) -> dict[int, Frame]:
 
 
 def stopped(stdout: bytes, nonce: str) -> str | None:
-    """Why the script gave up before its steps or between them (`locked`, `stale`, `cancelled`, `folder`, `stage`); None if it did not."""
+    """Why the script gave up, before its steps or between two: `locked`, `stale`, `cancelled`, `folder`, `stage`."""
     for mark in marks(stdout, nonce):
         if mark.words[:1] == ("stop",):
             return mark.words[1] if len(mark.words) > 1 else "unknown"

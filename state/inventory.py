@@ -1,9 +1,10 @@
 """What the host remembers for us: which resources we manage there, which of them we made, and what a run was about to do.
 
-The file `inventory` in the host's folder (`/var/lib/reconciler`) is the truth about ownership: a controller that lost its disk rebuilds
-everything from git and from here. Its first line is the record as of the last finished run. An apply first puts a second line, its
-`Intent`, in place (atomically, with everything folded so far), and `apply.sh` adds a line per finished step. Whoever reads the file
-folds those lines into the record, so a run that died anywhere leaves a truthful inventory behind.
+The file `inventory` in the host's folder (`/var/lib/reconciler`) is the truth about ownership: a controller that lost its
+disk rebuilds everything from git and from here. Its first line is the record as of the last finished run. An apply first
+puts a second line, its `Intent`, in place (atomically, with everything folded so far), and `apply.sh` adds a line per
+finished step. Whoever reads the file folds those lines into the record, so a run that died anywhere leaves a truthful
+inventory behind.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compiles fragments and steps into the one POSIX sh script that a host is sent.
 
-Called by `snapshot.py` for probes and by `reconciler/apply.py` for steps; what stands around the pieces is in `prelude.sh`, `probe.sh`
-and `apply.sh`, so that it can be read and checked as shell. The whole script is one function that the last line calls: a script that
-arrives cut does nothing at all.
+Called by `snapshot.py` for probes and by `reconciler/cycle.py` for steps; what stands around the pieces is in `prelude.sh`,
+`probe.sh` and `apply.sh`, so that it can be read and checked as shell. The whole script is one function that the last line
+calls: a script that arrives cut does nothing at all.
 """
 
 from __future__ import annotations
@@ -82,14 +82,27 @@ def compile_apply(
 ) -> Compiled:
     """A script that takes the host's lock and runs the steps.
 
-    `expected` is the digest of the inventory that the plan was made from (`none` where there was none): when it differs, somebody else
-    was here and nothing is done. With `set_aside` that inventory is kept as `inventory.broken`. `journal` is the inventory's new text with what this run intends, put in place before the first step.
+    `expected` is the digest of the inventory that the plan was made from (`none` where there was none): when it differs,
+    somebody else was here and nothing is done. With `set_aside` that inventory is kept as `inventory.broken`. `journal` is
+    the inventory's new text with what this run intends, put in place before the first step.
     """
     nonce = nonce or new_nonce()
-    settings = [sh("expected=@expected@ patience=@patience@ set_aside=@aside@", expected=expected, patience=PATIENCE, aside=int(set_aside))]
+    settings = [
+        sh(
+            "expected=@expected@ patience=@patience@ set_aside=@aside@",
+            expected=expected,
+            patience=PATIENCE,
+            aside=int(set_aside),
+        )
+    ]
     functions = [piece for number, planned in enumerate(steps) for piece in _step(number, planned.step)]
     calls = [
-        sh("step @number@ @seconds@ @after@", number=number, seconds=planned.step.timeout, after=" ".join(map(str, planned.after)))
+        sh(
+            "step @number@ @seconds@ @after@",
+            number=number,
+            seconds=planned.step.timeout,
+            after=" ".join(map(str, planned.after)),
+        )
         for number, planned in enumerate(steps)
     ]
     keep = here_document(sh("keep"), journal.rstrip("\n"), f"end-{nonce}", sh("give_up folder"))

@@ -1,7 +1,8 @@
 """From one host's report to its snapshot: what every asked resource is, who we are there, and what we remember having made.
 
-`Probe` compiles the script once per desired state and host; `read` turns the answer into a `Snapshot`. The loop asks the same probe again
-and again: when the host's report is byte for byte the one of last time, the same `Snapshot` comes back and nothing is parsed.
+`Probe` compiles the script once per desired state and host; `read` turns the answer into a `Snapshot`. The loop asks the
+same probe again and again: when the host's report is byte for byte the one of last time, the same `Snapshot` comes back and
+nothing is parsed.
 """
 
 from __future__ import annotations
@@ -93,8 +94,7 @@ def _why_failed(frame: Frame) -> str:
     if frame.status == "late":
         return "the host did not answer in time (a dead network file system?)"
     text = frame.err.decode("utf-8", "replace").strip()
-    last = text.splitlines()[-1][:LONGEST_REASON] if text else f"the question ended with status {frame.status}"
-    return last
+    return text.splitlines()[-1][:LONGEST_REASON] if text else f"the question ended with status {frame.status}"
 
 
 def _why_lost(output: Output, nonce: str) -> str:
@@ -105,4 +105,3 @@ def _why_lost(output: Output, nonce: str) -> str:
     if not finished(output.stdout, nonce):
         return f"the shell on the host ended early (status {output.status})"
     return "the host's report does not hold an answer"
-

@@ -66,10 +66,18 @@ def _common() -> list[click.Parameter]:
     """Options that stand before or after the command's name alike."""
     return [
         click.Option(
-            ["-C", "folder"], metavar="DIR", expose_value=False, callback=_set_folder, help="The fleet repository (default: here)."
+            ["-C", "folder"],
+            metavar="DIR",
+            expose_value=False,
+            callback=_set_folder,
+            help="The fleet repository (default: here).",
         ),
-        click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_set_color, help="No colours (as with NO_COLOR=1)."),
-        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_set_verbose, help="Say more when it fails."),
+        click.Option(
+            ["--no-color"], is_flag=True, expose_value=False, callback=_set_color, help="No colours (as with NO_COLOR=1)."
+        ),
+        click.Option(
+            ["-v", "--verbose"], is_flag=True, expose_value=False, callback=_set_verbose, help="Say more when it fails."
+        ),
     ]
 
 

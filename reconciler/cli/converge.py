@@ -1,7 +1,7 @@
 """The second half of an apply as a person sees it: live progress, and what happens on Ctrl-C.
 
-The first Ctrl-C (or SIGTERM) lets go of the hosts: each finishes the step that it is at and begins no other. The second leaves at once;
-the hosts do the same then, because their connection is gone.
+The first Ctrl-C (or SIGTERM) lets go of the hosts: each finishes the step that it is at and begins no other. The second
+leaves at once; the hosts do the same then, because their connection is gone.
 """
 
 from __future__ import annotations

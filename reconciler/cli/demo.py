@@ -16,8 +16,8 @@ from reconciler.cli.commands import Cli, FleetCommand, pass_cli
 def demo(cli: Cli, *, keep: bool, svg: Path | None) -> int:
     """See the whole story on this machine: no root, network or Docker.
 
-    Makes a fleet repository and a host that is only a folder, and runs the real commands on them: plan, apply, an empty second plan, an
-    edit by hand found and healed, a new commit, a deletion. Takes a few seconds and leaves nothing behind.
+    Makes a fleet repository and a host that is only a folder, and runs the real commands on them: plan, apply, an empty
+    second plan, an edit by hand found and healed, a new commit, a deletion. Takes a few seconds and leaves nothing behind.
     """
     from reconciler.cli.entry import run
     from reconciler.demo import tell

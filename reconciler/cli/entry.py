@@ -9,7 +9,6 @@ import contextlib
 import os
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -23,9 +22,9 @@ INTERRUPTED = 130
 READER_LEFT = 141
 
 
-def run(arguments: Sequence[str], screen: Screen, folder: Path = Path()) -> int:
-    """The exit code of `reconcile ARGUMENTS…`, called in `folder`."""
-    cli = Cli(screen, folder)
+def run(arguments: Sequence[str], screen: Screen) -> int:
+    """The exit code of `reconcile ARGUMENTS…`."""
+    cli = Cli(screen)
     try:
         with reconcile.make_context("reconcile", list(arguments) or ["--help"], obj=cli) as context:
             return int(reconcile.invoke(context) or 0)
@@ -56,7 +55,10 @@ def _usage(error: click.UsageError) -> list[Line]:
     lines = [line(("error: ", "alarm"), error.format_message())]
     if error.ctx is not None:
         usage = error.ctx.get_usage().splitlines()[0].removeprefix("Usage: ")
-        lines += [line((f"usage: {usage}", "dim"), indent=4), line((f"more:  {error.ctx.command_path} --help", "dim"), indent=4)]
+        lines += [
+            line((f"usage: {usage}", "dim"), indent=4),
+            line((f"more:  {error.ctx.command_path} --help", "dim"), indent=4),
+        ]
     return lines
 
 

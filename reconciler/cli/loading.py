@@ -69,17 +69,16 @@ def _meant(fleet: Fleet, word: str) -> Iterable[str]:
             tags = {tag for host in fleet.hosts.values() for tag in host.tags}
             raise CommandError(f'no host has the tag "{tag}"', meant(tag, tags, "no host has any tag" if not tags else ""))
         return found
-    raise CommandError(f'there is no host "{word}"', meant(word, fleet.hosts, "" if fleet.hosts else "the fleet has no host yet"))
+    raise CommandError(
+        f'there is no host "{word}"', meant(word, fleet.hosts, "" if fleet.hosts else "the fleet has no host yet")
+    )
 
 
 def tell_warnings(fleet: Fleet, screen: Screen) -> None:
     screen.tell(*diagnostic_lines(fleet.warnings))
 
 
-def tell_uncommitted(loaded: Loaded, screen: Screen) -> None:
-    """To standard error: it is about the plan, not part of it."""
+def tell_uncommitted(loaded: Loaded, screen: Screen, what: str) -> None:
+    """To standard error: it is about the result, not part of it. `what` says what that means and what to do."""
     if loaded.uncommitted:
-        verb = "is" if len(loaded.uncommitted) == 1 else "are"
-        screen.tell(
-            line(("note: ", "yellow"), f"uncommitted changes in {loaded.uncommitted_words} {verb} not in this plan; --worktree previews them")
-        )
+        screen.tell(line(("note: ", "yellow"), f"uncommitted changes in {loaded.uncommitted_words} {what}"))

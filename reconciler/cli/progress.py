@@ -53,7 +53,8 @@ class Progress:
 
 
 class LiveProgress(Progress):
-    """Draws one line per host at work, with the step that it is at. Finished hosts leave the picture: the summary tells of them."""
+    """Draws one line per host at work, with the step that it is at. Finished hosts leave the picture: the summary tells of
+    them."""
 
     def __init__(self, screen: Screen, plan: Plan) -> None:
         super().__init__(screen, plan)

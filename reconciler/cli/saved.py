@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ def save(plan: Plan, file: Path) -> None:
     """Whole or not at all, and for its owner only: diffs show what is in files."""
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
-        with open(descriptor, "w", encoding="ascii") as stream:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(text_of(plan_document(plan)))
             stream.flush()
             os.fsync(stream.fileno())
@@ -59,8 +60,17 @@ def refuse_moved(saved: Plan, commit: str | None) -> None:
         )
 
 
+def unseen(saved: Plan, names: Sequence[str]) -> list[HostPlan]:
+    """The hosts among `names` of which the plan says nothing, because they could not be asked when it was made."""
+    known = {host.host: host for host in saved.hosts}
+    if missing := [name for name in names if name not in known]:
+        raise CommandError(f"the saved plan does not hold {listing(missing)}", f"it holds: {listing(list(known))}")
+    return [known[name] for name in names if known[name].problem is not None]
+
+
 def refuse_different(saved: Plan, fresh: Plan) -> None:
-    """What is to be done now must be exactly what the saved plan shows. A host that does not answer now is told by the apply itself."""
+    """What is to be done now must be exactly what the saved plan shows. A host that does not answer now is told by the
+    apply itself."""
     before = {host.host: host for host in saved.hosts}
     lines = [
         f"{host.host} {ref}"

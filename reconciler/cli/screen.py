@@ -1,6 +1,8 @@
-"""Where a command writes: results to standard output, everything on the way (questions, progress, errors) to standard error.
+"""Where a command writes: results to standard output, everything on the way (questions, progress, errors) to standard
+error.
 
-One `Screen` is made per program run and handed down; nothing else in the program writes to a stream. Tests and the demo make their own.
+One `Screen` is made per program run and handed down; nothing else in the program writes to a stream. Tests and the demo
+make their own.
 """
 
 from __future__ import annotations

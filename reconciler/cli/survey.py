@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 from reconciler.cli.screen import Screen
 from reconciler.fleet_run import FleetRun, HostRun
@@ -23,7 +24,7 @@ class Waiting:
         self._timer: asyncio.TimerHandle | None = None
         self._drawn = False
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> Self:
         if self._screen.live:
             self._timer = asyncio.get_running_loop().call_later(SOON, self._draw)
         return self

@@ -11,7 +11,7 @@ from reconciler.cli.commands import Cli, FleetCommand, pass_cli
 @click.command(cls=FleetCommand)
 @options.revision
 @options.worktree
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/plan-json.md).")
+@options.as_json
 @pass_cli
 def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
     """Check the fleet repository, without any host.
@@ -43,5 +43,5 @@ def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
         if valid:
             cli.screen.show(line(("valid", "green"), f": {plural(hosts, 'host')}, {plural(resources, 'resource')}"))
     if loaded is not None:
-        tell_uncommitted(loaded, cli.screen)
+        tell_uncommitted(loaded, cli.screen, "were not looked at; --worktree checks them")
     return Exit.OK if valid else Exit.INVALID

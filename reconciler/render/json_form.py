@@ -1,4 +1,5 @@
-"""What programs read: the documents behind `--json` and `plan --out`. docs/plan-json.md describes every field, and a test holds it to that.
+"""What programs read: the documents behind `--json` and `plan --out`. docs/plan-json.md describes every field, and a test
+holds it to that.
 
 The text is pure ASCII: names that are not UTF-8 on a host come out as escaped lone surrogates and never break the output.
 """

@@ -1,7 +1,7 @@
 """JSON Schemas of the files in a fleet repository, made from the models that read them: what `reconcile schema` prints.
 
-An editor that knows the schema completes keys, shows their meaning and marks mistakes while one types. It is an aid: `reconcile validate`
-knows more (references, conflicts, what a template yields).
+An editor that knows the schema completes keys, shows their meaning and marks mistakes while one types. It is an aid:
+`reconcile validate` knows more (references, conflicts, what a template yields).
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from desired.schema import BundleSettings, FleetSettings, HostSettings
 from providers.base import Provider
 
 Sort = Literal["fleet", "host", "hosts", "bundle"]
-TITLES: Mapping[Sort, str] = {"fleet": "fleet.yaml", "host": "hosts/NAME.yaml", "hosts": "hosts.yaml", "bundle": "bundles/NAME.yaml"}
+TITLES: Mapping[Sort, str] = {
+    "fleet": "fleet.yaml",
+    "host": "hosts/NAME.yaml",
+    "hosts": "hosts.yaml",
+    "bundle": "bundles/NAME.yaml",
+}
 _SETTINGS: Mapping[Sort, type[BaseModel]] = {
     "fleet": FleetSettings,
     "host": HostSettings,
@@ -54,7 +59,8 @@ def _providers() -> list[Provider[Any, Any]]:
 
 
 def _resource(spec: dict[str, Any], *, complete: bool) -> dict[str, Any]:
-    """A spec as it is written under its name. In a host's file it may be completed by a bundle, so nothing is required there."""
+    """A spec as it is written under its name. In a host's file it may be completed by a bundle, so nothing is required
+    there."""
     properties = {name: value for name, value in spec["properties"].items() if name != "name"}
     required = [name for name in spec.get("required", ()) if name != "name"] if complete else []
     resource = {key: value for key, value in spec.items() if key not in ("properties", "required", "title")}

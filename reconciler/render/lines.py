@@ -1,8 +1,8 @@
 """Lines of styled text, and how they become characters for a terminal, a pipe or a file.
 
-All human output is built as `Line`s and painted here. This is the one place where foreign text is made harmless (`visible`), where it is
-wrapped to a width, and where colour is added or left out. A markup language is deliberately not used: a host that prints `[/x]` or an
-escape sequence must never be able to style, link or break anything.
+All human output is built as `Line`s and painted here. This is the one place where foreign text is made harmless
+(`visible`), where it is wrapped to a width, and where colour is added or left out. A markup language is deliberately not
+used: a host that prints `[/x]` or an escape sequence must never be able to style, link or break anything.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _CODES: Mapping[Style, str] = MappingProxyType(
     {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "red": "31", "cyan": "36", "alarm": "1;31"}
 )
 _PLAIN_SIGNS = str.maketrans({"→": "->", "↻": "@", "…": "...", "·": "-", "✓": "ok", "✗": "failed", "–": "-", "×": "x"})
-_PIECE = re.compile(r" *[^ ]* *")
+MARK = 2
+"""A sign and its blank at the beginning never stand on a row alone."""
+_PIECE = re.compile(r"[^ ]+ *| +")
 NARROWEST = 40
 """Below this width nothing is wrapped any more: the terminal may break lines as it likes."""
 
@@ -52,7 +54,8 @@ BLANK = Line()
 
 
 def paint(lines: Iterable[Line], *, color: bool = False, width: int | None = None, signs: bool = True) -> str:
-    """The characters of `lines`, each with a newline. No `width`: nothing is wrapped. No `signs`: ASCII stands for arrows and dots."""
+    """The characters of `lines`, each with a newline. No `width`: nothing is wrapped. No `signs`: ASCII stands for arrows
+    and dots."""
     return "".join(_paint(one, color=color, width=width, signs=signs) for one in lines)
 
 
@@ -83,7 +86,7 @@ def _wrapped(spans: list[Span], width: int, hang: int) -> list[list[Span]]:
     for word in _words(spans):
         text = "".join(part for part, _ in word)
         room = width if len(rows) == 1 else width - hang
-        if used and used + cells(text.rstrip(" ")) > room:
+        if used > MARK and used + cells(text.rstrip(" ")) > room:
             rows.append([])
             used = 0
         rows[-1] += word

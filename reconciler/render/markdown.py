@@ -1,7 +1,7 @@
 """A plan as Markdown, for a pull request or a chat: GitHub's dialect, with long diffs folded away.
 
-Foreign text stands in code spans and fences that are longer than any run of backticks in it, so nothing in a host name, path or file
-can become a link, a mention, an image or HTML.
+Foreign text stands in code spans and fences that are longer than any run of backticks in it, so nothing in a host name,
+path or file can become a link, a mention, an image or HTML.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from reconciler.plan import Action, HostPlan, Plan
-from reconciler.render.words import SIGNS, beside, cause_words, headline, problem_words, source_words
+from reconciler.render.words import SIGNS, beside, cause_words, headline, problem_words, ran, source_words
 from reconciler.text import plural, visible
 
 OPEN_LINES = 12
@@ -25,8 +25,10 @@ def _document(plan: Plan, *, diff: bool) -> Iterator[str]:
     yield f"## Plan for {source_words(plan)}"
     yield ""
     summary = plan.summary()
-    yield f"**{summary[:1].upper()}{summary[1:]}**" + "".join(f"; {part}" for part in beside(plan)) + "."
-    quiet = [host for host in plan.hosts if not (host.problem or host.actions or host.unknown or host.released or host.warnings)]
+    yield f"**{_plain(summary[:1].upper() + summary[1:])}**" + "".join(f"; {part}" for part in beside(plan)) + "."
+    quiet = [
+        host for host in plan.hosts if not (host.problem or host.actions or host.unknown or host.released or host.warnings)
+    ]
     for host in plan.hosts:
         if host not in quiet:
             yield ""
@@ -56,10 +58,11 @@ def _host(host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[str]:
 
 def _action(action: Action, host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[str]:
     held = f" — held back: {_code(action.held)}" if action.held is not None else ""
-    fields = "" if action.action == "change" else f" {headline(action)}"
-    yield f"- `{SIGNS[action.action]}` {_code(action.ref)}{' change' if action.action == 'change' else fields}{held}"
-    yield f"  - {_code(cause_words(action, host, plan))}"
-    for item in action.fields:
+    what = "change" if action.action == "change" and not ran(action) else headline(action)
+    yield f"- `{SIGNS[action.action]}` {_code(action.ref)} {_plain(what)}{held}"
+    pieces = cause_words(action, host, plan)
+    yield "  - " + "".join(piece if isinstance(piece, str) else _code(piece.text) for piece in pieces)
+    for item in () if ran(action) else action.fields:
         if action.action == "create":
             yield f"  - {_code(item.field)}: {_code(item.after)}"
         elif not (item.field == "content" and action.diff and diff):
@@ -90,6 +93,11 @@ def _diff(diff: tuple[str, ...]) -> Iterator[str]:
         yield ""
         yield "  </details>"
     yield ""
+
+
+def _plain(text: str) -> str:
+    """Words of our own as they are; anything that could be more than words in a code span."""
+    return text if re.fullmatch(r"[A-Za-z0-9 ,]*", text) else _code(text)
 
 
 def _code(text: str) -> str:

@@ -1,4 +1,5 @@
-"""What an apply came to, as lines: per host what was done, what failed with the host's own last words, and what did not converge."""
+"""What an apply came to, as lines: per host what was done, what failed with the host's own last words, and what did not
+converge."""
 
 from __future__ import annotations
 
@@ -9,13 +10,12 @@ from reconciler.fleet_run import HostRun
 from reconciler.order import REFRESH
 from reconciler.plan import Action, HostPlan
 from reconciler.render.lines import BLANK, Line, Style, line
-from reconciler.render.words import headline
+from reconciler.render.words import done_words
 from reconciler.text import plural
 
 OUTPUT_LINES = 20
 """The last lines of a failed step that are shown; `--json` has all that was kept."""
 
-_DONE = {"create": "created", "change": "changed", "delete": "removed"}
 _STATES: dict[str, tuple[str, Style]] = {
     "converged": ("converged", "green"),
     "failed": ("failed", "alarm"),
@@ -79,15 +79,6 @@ def _action(action: Action, outcome: Outcome) -> Iterator[Line]:
         yield line(("? ", "alarm"), action.ref, ("  it is not known what became of it", "yellow"), indent=2, hang=4)
     elif fate is None and outcome.status != "converged":
         yield line((f"· {action.ref}  not done", "dim"), indent=2, hang=4)
-
-
-def done_words(action: Action) -> str:
-    """`created`, `changed mode`, `restart done`."""
-    if action.action == "refresh":
-        return f"{headline(action)} done"
-    if action.action == "change":
-        return headline(action).replace("change", "changed", 1)
-    return _DONE[action.action]
 
 
 def _failure(failure: Failure) -> Iterator[Line]:

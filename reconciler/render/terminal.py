@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from reconciler.plan import Action, HostPlan, Plan, Sign
 from reconciler.render.lines import BLANK, Line, Span, Style, line
-from reconciler.render.words import SIGNS, beside, budget_words, cause_words, headline, problem_words, source_words
+from reconciler.render.words import SIGNS, beside, budget_words, cause_words, headline, problem_words, ran, source_words
 from reconciler.text import plural
 
 STYLES: Mapping[Sign, Style] = MappingProxyType({"create": "green", "change": "yellow", "delete": "red", "refresh": "cyan"})
@@ -68,7 +68,8 @@ def _action(action: Action, host: HostPlan, plan: Plan, *, diff: bool) -> Iterat
     yield line(*title, (f"  {headline(action)}", style), indent=2, hang=4)
     if action.held is not None:
         yield line((f"held back, will not be done: {action.held}", "yellow"), indent=6)
-    yield line((cause_words(action, host, plan), "dim"), indent=6)
+    why = "".join(piece if isinstance(piece, str) else piece.text for piece in cause_words(action, host, plan))
+    yield line((why, "dim"), indent=6)
     yield from _fields(action, diff=diff)
     if action.unsure is not None:
         yield line(("cannot be known yet: ", "yellow"), action.unsure, indent=6)
@@ -95,7 +96,7 @@ def _fields(action: Action, *, diff: bool) -> Iterator[Line]:
         if known:
             yield line(("with ", "dim"), ", ".join(known), indent=6)
         return
-    for item in action.fields:
+    for item in () if ran(action) else action.fields:
         if item.field == "content" and action.diff and diff:
             continue
         yield line(f"{item.field}: ", (item.before, "red"), " → ", (item.after, "green"), indent=6)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from reconciler.plan import Action, HostPlan, Plan, Sign
@@ -26,9 +27,26 @@ def headline(action: Action) -> str:
     """What is done to the resource, in a few words."""
     if action.action == "refresh":
         return action.verb or "refresh"
+    if ran(action):
+        return "run"
     if action.action == "change":
         return f"change {listing([item.field for item in action.fields])}" if action.fields else "change"
     return "create" if action.action == "create" else "remove"
+
+
+def ran(action: Action) -> bool:
+    """Whether the change is that a command runs: its one field is whether it was done."""
+    return action.action == "change" and [item.field for item in action.fields] == ["done"]
+
+
+def done_words(action: Action) -> str:
+    """What was done to the resource: `created`, `changed mode`, `restarted`."""
+    if action.action == "refresh" or ran(action):
+        word = headline(action)
+        return {"restart": "restarted", "reload": "reloaded", "run": "ran"}.get(word, f"{word} done")
+    if action.action == "change":
+        return headline(action).replace("change", "changed", 1)
+    return "created" if action.action == "create" else "removed"
 
 
 def listing(names: list[str]) -> str:
@@ -36,30 +54,50 @@ def listing(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def cause_words(action: Action, host: HostPlan, plan: Plan) -> str:
-    """Why the action is in the plan."""
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A piece of a sentence that came from a repository or a host."""
+
+    text: str
+
+
+def cause_words(action: Action, host: HostPlan, plan: Plan) -> list[str | Foreign]:
+    """Why the action is in the plan: a sentence in pieces, so that a renderer can set off what is not ours."""
     cause = action.cause
-    followed = ", ".join(cause.refs)
+    place: list[str | Foreign] = [", ", Foreign(cause.place)] if cause.place else []
+    followed = _enumerated(cause.refs)
     match cause.why:
         case "commit":
-            return f"because {source_words(plan)} asks for it, {cause.place}"
+            asker: list[str | Foreign] = ["commit ", Foreign(short(plan.commit))] if plan.commit else ["the working tree"]
+            return ["because ", *asker, " asks for it", *place]
         case "drift":
-            left = f"commit {short(host.applied)}" if host.applied else "an earlier run"
-            return f"drift: it is not what {left} left, {cause.place}"
+            left: list[str | Foreign] = ["commit ", Foreign(short(host.applied))] if host.applied else ["an earlier run"]
+            return ["drift: it is not what ", *left, " left", *place]
         case "unfinished":
-            return f"an unfinished run: it was broken off while at work on this, {cause.place}"
+            return ["an unfinished run: it was broken off while at work on this", *place]
         case "pruned":
-            return "no longer in the repository, and we made it"
+            return ["no longer in the repository, and we made it"]
         case "follows":
-            return f"follows {followed}"
+            return ["follows ", *followed]
         case "pending":
-            return f"still due: {followed} was changed by a run that broke off before"
+            return ["still due: ", *followed, " was changed by a run that broke off before"]
+
+
+def _enumerated(refs: Sequence[str]) -> list[str | Foreign]:
+    pieces: list[str | Foreign] = []
+    for ref in refs:
+        pieces += [", ", Foreign(ref)] if pieces else [Foreign(ref)]
+    return pieces
 
 
 def beside(plan: Plan) -> list[str]:
     """What stands beside the changes: counts of what is held back, unknown, or could not be asked."""
     counts = (
-        (sum(action.held is not None for host in plan.hosts for action in host.actions), "change held back", "changes held back"),
+        (
+            sum(action.held is not None for host in plan.hosts for action in host.actions),
+            "change held back",
+            "changes held back",
+        ),
         (sum(len(host.unknown) for host in plan.hosts), "resource unknown", "resources unknown"),
         (sum(host.problem is not None for host in plan.hosts), "host could not be asked", "hosts could not be asked"),
     )

@@ -158,7 +158,9 @@ def children_of(pid: int) -> list[int]:
 def long_run(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A run that is in the middle of a step of two seconds."""
     log = tmp_path / "log"
-    compiled = script(folder, step(sh("echo in >>@log@; sleep 2; echo out >>@log@", log=str(log))), step(sh("echo two >>@log@", log=str(log))))
+    compiled = script(
+        folder, step(sh("echo in >>@log@; sleep 2; echo out >>@log@", log=str(log))), step(sh("echo two >>@log@", log=str(log)))
+    )
     with subprocess.Popen(SHELLS[0], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdin is not None
         process.stdin.write(compiled.text)

@@ -109,7 +109,15 @@ def test_a_line_that_a_crash_cut_off_does_not_count() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["\n", "{}\nx\n", '{"format":2}\n', "[]\n", '{"format":1}\n{}\n{"step":"x"}\n', '{"format":1,"resources":{"a":1}}\n', "[" * 9999 + "\n"],
+    [
+        "\n",
+        "{}\nx\n",
+        '{"format":2}\n',
+        "[]\n",
+        '{"format":1}\n{}\n{"step":"x"}\n',
+        '{"format":1,"resources":{"a":1}}\n',
+        "[" * 9999 + "\n",
+    ],
     ids=range(7),
 )
 def test_a_file_that_is_not_ours_owns_nothing_and_is_said_to_be_broken(text: str) -> None:

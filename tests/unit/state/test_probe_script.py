@@ -47,7 +47,11 @@ def test_a_fragment_finds_nothing_on_its_stdin(shell: list[str]) -> None:
 
 @every_shell
 def test_a_fragment_cannot_change_what_the_next_one_sees(shell: list[str]) -> None:
-    found = answers(shell, sh("PATH=/nowhere; nonce=x; cd /tmp; umask 0; set -e; exec 1>&-"), sh("pwd; umask; command -v cat >/dev/null && echo cat"))
+    found = answers(
+        shell,
+        sh("PATH=/nowhere; nonce=x; cd /tmp; umask 0; set -e; exec 1>&-"),
+        sh("pwd; umask; command -v cat >/dev/null && echo cat"),
+    )
     assert [word.lstrip(b"0") for word in found[1].out.split()] == [b"/", b"77", b"cat"]
 
 
