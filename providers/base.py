@@ -7,8 +7,9 @@ A kind says four things and does nothing itself:
     want    which state satisfies a spec, as the same model that `parse` yields, so that one generic diff serves all
     steps   how to get there: a list of `Step`, data until `state/script.py` compiles them and a channel carries them
 
-Who calls it: `state/` compiles the probes of a host into one script and hands the answers to `parse`; `reconciler/plan.py`
-compares with `want`; `reconciler/work.py` orders `steps` and `reconciler/cycle.py` sends them. A kind is registered by one word in `registry.py`.
+Who calls it: `state/` compiles the probes of a host into one script and hands the answers to `parse`; `reconciler/draft.py`
+compares with `want`; `reconciler/work.py` orders `steps` and `reconciler/cycle.py` sends them. A kind is registered by one
+word in `registry.py`.
 
 What a fragment of shell may rely on (`state/prelude.sh`, `state/apply.sh`): POSIX sh, `LC_ALL=C`, a PATH with the sbin
 folders, stdin from /dev/null, a subshell of its own, `set -u` off, `set -e` off. It is run as the user that the host's
@@ -171,7 +172,7 @@ class Change(Generic[SpecT, StateT]):
     fields: frozenset[str]
     """The fields that differ; empty when the resource is created or removed."""
     detail: Detail | None = None
-    """What the closer look for the preview saw (`Provider.look`), where there was one: a step may do what was shown, and no more."""
+    """What the preview's closer look saw (`Provider.look`), where there was one: a step may do what was shown, and no more."""
 
     @property
     def action(self) -> Literal["create", "change", "delete"]:

@@ -64,7 +64,10 @@ directory_names() {
 
 _COUNT = sh(r"""
 directory_count() { # INDEX PATH: what lies in an undeclared directory
-  [ -d "$2" ] && [ ! -L "$2" ] && printf '@%s\0' "$1" && find "$2" -xdev -mindepth 1 -print0 | head -c 65536 && printf '\0'
+  [ -d "$2" ] && [ ! -L "$2" ] || return 0
+  printf '@%s\0' "$1"
+  find "$2" -xdev -mindepth 1 -print0 | head -c 65536
+  printf '\0'
 }""")
 
 _LIBRARY = sh(r"""
@@ -215,7 +218,7 @@ class DirectoryProvider(Provider[DirectorySpec, DirectoryState]):
             for index, change in enumerate(changes)
             for name in _extra(change)
         ]
-        return lines([_COUNT, *asked]) if asked else None
+        return lines([_COUNT, *asked, sh(":")]) if asked else None  # what the last one came to says nothing about all
 
     def seen(self, out: bytes, changes: Sequence[Change[DirectorySpec, DirectoryState]]) -> Mapping[str, Detail]:
         below: dict[int, list[str]] = {}

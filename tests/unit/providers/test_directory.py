@@ -167,12 +167,15 @@ def test_a_purge_removes_what_is_not_declared_and_nothing_else(shell: Sequence[s
     assert (outside / "data").exists()
 
 
-def test_the_preview_names_what_lies_below_an_undeclared_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("file", "old"), ("old", "file")], ids=",".join)
+def test_the_preview_names_what_lies_below_an_undeclared_directory(tmp_path: Path, names: tuple[str, ...]) -> None:
     (tmp_path / "old" / "sub").mkdir(parents=True)
     (tmp_path / "old" / "sub" / "new\nline").touch()
     (tmp_path / "file").touch()
-    changes = [purged(str(tmp_path), "file", "old")]
+    changes = [purged(str(tmp_path), *names)]
     question = DIRECTORIES.look(changes)
     assert question is not None
-    found = DIRECTORIES.seen(Here(DIRECTORIES).run(question).stdout, changes)[f"directory:{tmp_path}"].removes
+    answer = Here(DIRECTORIES).run(question)
+    assert answer.returncode == 0
+    found = DIRECTORIES.seen(answer.stdout, changes)[f"directory:{tmp_path}"].removes
     assert sorted(found) == [f"{tmp_path}/old/sub", f"{tmp_path}/old/sub/new\nline"]
