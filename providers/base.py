@@ -285,6 +285,10 @@ class Provider(ABC, Generic[SpecT, StateT]):
         """Whether applying `change` makes the resource ours to remove one day. Default: it was absent before."""
         return change.before is None
 
+    def keeps(self, spec: SpecT, before: StateT) -> str | None:
+        """Why something that we made and that left the repository stays on the host all the same: data of others depends on it."""
+        return None
+
     def deletions(self, change: Change[SpecT, StateT]) -> tuple[str, ...]:
         """What the change itself deletes, for the budget: by default the resource's reference when it is removed."""
         return (change.spec.ref,) if change.action == "delete" else ()

@@ -41,7 +41,7 @@ class DirectorySpec(paths.OwnedSpec):
 
 
 class DirectoryState(paths.OwnedState):
-    """What a directory is like. `extra`: the names in it that no resource declares; not looked at without `purge`."""
+    """What a directory is like. `extra`: the names in it that no resource declares; looked at to purge it or to remove it."""
 
     extra: tuple[str, ...] | None = None
 
@@ -153,7 +153,7 @@ class DirectoryProvider(Provider[DirectorySpec, DirectoryState]):
         listed = [
             sh("directory_names @index@ @limit@ @path@", index=index, limit=_LISTED, path=spec.name)
             for index, spec in enumerate(specs)
-            if spec.present and spec.purge
+            if _lists(spec)
         ]
         return lines([paths.ASK, _ASK, paths.stat_all(keys), paths.acl_all(limited), sh("echo names"), *listed, sh("echo end")])
 
@@ -180,7 +180,7 @@ class DirectoryProvider(Provider[DirectorySpec, DirectoryState]):
         fields = paths.owned(spec, key, stat, answers)
         if isinstance(fields, Unknown):
             return fields
-        if spec.present and spec.purge and stat.type == "directory":
+        if _lists(spec) and stat.type == "directory":
             if listing is None or isinstance(listing, Unknown):
                 return listing or Unknown("what stands in it could not be listed")
             fields["extra"] = tuple(sorted(set(listing) - spec.declared))
@@ -205,6 +205,9 @@ class DirectoryProvider(Provider[DirectorySpec, DirectoryState]):
             if extra:
                 entries = "1 undeclared entry" if len(extra) == 1 else f"{len(extra)} undeclared entries"
                 yield Step((spec.ref,), f"remove {entries} from {spec.name}", _purge(spec, extra), timeout=600)
+
+    def keeps(self, spec: DirectorySpec, before: DirectoryState) -> str | None:
+        return f"it is not empty: {before.extra[0]!r} is not ours" if before.extra else None
 
     def links(self, spec: DirectorySpec) -> Iterable[str]:
         return spec.accounts()
@@ -240,11 +243,16 @@ class DirectoryProvider(Provider[DirectorySpec, DirectoryState]):
     def adjust(self, spec: DirectorySpec, neighbours: Sequence[Spec]) -> DirectorySpec:
         from providers.registry import provider_of  # late: the registry imports this module
 
-        if not spec.purge:
+        if not _lists(spec):
             return spec
         inside = f"{spec.name}/"
         owned = (provider_of(other.ref).path(other) for other in neighbours)
         return spec.with_declared(path.removeprefix(inside).split("/")[0] for path in owned if path and path.startswith(inside))
+
+
+def _lists(spec: DirectorySpec) -> bool:
+    """Whether it matters what stands in it: undeclared entries are purged from the one, and keep the other from being removed."""
+    return spec.purge or not spec.present
 
 
 def _listings(records: Sequence[bytes]) -> dict[int, Sequence[str] | Unknown]:

@@ -119,12 +119,13 @@ file_show() { # INDEX PATH: the beginning of a regular file
 }""")
 
 _LIBRARY = sh(r"""
-# file_put PATH OWNER GROUP MODE ACL CHECK: puts $blob in the place of PATH. An empty word means "as it is".
+# file_put PATH OWNER GROUP MODE ACL CHECK WRITTEN: puts $blob in the place of PATH. An empty word means "as it is". WRITTEN is
+# the CHECK as the manifest has it.
 file_put() {
   path_enter "$1" || return
-  if [ -b "./$name" ] || [ -c "./$name" ]; then path_fail "$1 is a device: it is kept"; return; fi
+  if [ ! -L "./$name" ] && { [ -b "./$name" ] || [ -c "./$name" ]; }; then path_fail "$1 is a device: it is kept"; return; fi
   path_workshop || return
-  if file_prepare "$2" "$3" "$4" "$5" && file_check "$6"; then path_install; else path_leave; return 1; fi
+  if file_prepare "$2" "$3" "$4" "$5" && file_check "$6" "$7"; then path_install; else path_leave; return 1; fi
 }
 
 # file_prepare OWNER GROUP MODE ACL: in the workshop. What is not managed is taken from the file that is replaced.
@@ -150,7 +151,7 @@ file_prepare() {
   path_dress "./$name" '' '' "${mode:-${kept##*:}}" "$acl"
 }
 
-# file_check COMMAND: runs it on the new file, under a hidden name with the same ending in the target's folder, so that what it
+# file_check COMMAND WRITTEN: runs it on the new file, under a hidden name with the same ending in the target's folder, so that what it
 # includes by a relative path is found.
 file_check() {
   [ -n "$1" ] || return 0
@@ -159,7 +160,7 @@ file_check() {
   (cd / && exec sh -c "$1" validate "${place%/}/$trial")
   verdict=$?
   rm -f -- "../$trial"
-  [ "$verdict" -eq 0 ] || path_fail "the new content was refused (exit status $verdict) by: $1"
+  [ "$verdict" -eq 0 ] || path_fail "the new content was refused (exit status $verdict) by: $2"
 }
 
 # file_set PATH OWNER GROUP MODE ACL: changes what surrounds the content. Where somebody else can write to the folder, the file
@@ -306,8 +307,9 @@ def _step(change: Change[FileSpec, FileState]) -> Step:
     }
     is_file = before is not None and before.type == "file"
     if spec.filled and (not is_file or not change.fields or "digest" in change.fields):
-        check = (spec.validation or "").replace("{}", '"$1"')
-        run = sh("file_put @path@ @owner@ @group@ @mode@ @acl@ @check@", **surroundings, check=check)
+        written = spec.validation or ""
+        check = written.replace("{}", '"$1"')
+        run = sh("file_put @path@ @owner@ @group@ @mode@ @acl@ @check@ @written@", **surroundings, check=check, written=written)
         return Step((spec.ref,), f"write file {spec.name}", run, blob=spec.data)
     if is_file:
         run = sh("file_set @path@ @owner@ @group@ @mode@ @acl@", **surroundings)

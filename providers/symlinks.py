@@ -73,7 +73,7 @@ _LIBRARY = sh(r"""
 # symlink_put PATH TARGET
 symlink_put() {
   path_enter "$1" || return
-  if [ -b "./$name" ] || [ -c "./$name" ]; then path_fail "$1 is a device: it is kept"; return; fi
+  if [ ! -L "./$name" ] && { [ -b "./$name" ] || [ -c "./$name" ]; }; then path_fail "$1 is a device: it is kept"; return; fi
   path_workshop || return
   if ln -s -- "$2" "./$name"; then path_install; else path_leave; return 1; fi
 }

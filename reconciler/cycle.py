@@ -171,7 +171,7 @@ async def converge(session: Session, drafted: Draft, commit: str | None, listene
     try:
         output, script = await _apply(session, drafted, work, listener)
     except HostError as error:
-        return Outcome("unreachable", message=str(error), hint=error.hint)
+        return Outcome("unreachable" if error.retry else "failed", message=str(error), hint=error.hint)
     answered = frames(output.stdout, output.stderr, script.nonce)
     outcome_fates = fates(work, answered)
     failures = _failures(work, answered, outcome_fates)
@@ -193,9 +193,8 @@ async def converge(session: Session, drafted: Draft, commit: str | None, listene
 
 
 async def _apply(session: Session, drafted: Draft, work: Work, listener: Listener | None) -> tuple[Output, Compiled]:
-    for blob in work.blobs:
-        if len(blob) > INLINE:
-            await session.channel.upload(staging(drafted), staged_name(blob), blob)
+    for name, blob in {staged_name(blob): blob for blob in work.blobs if len(blob) > INLINE}.items():
+        await session.channel.upload(staging(drafted), name, blob)
     script = compile_apply(
         work.steps,
         expected=drafted.inventory.read_digest,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from desired.model import Host, Place, Resource
-from providers.base import Change, Detail, Provider, Spec, Unknown
+from providers.base import Change, Detail, Provider, Spec, State, Unknown
 from providers.registry import provider_of
 from reconciler.wording import changed_fields
 from state.inventory import Entry, Inventory, Record
@@ -130,7 +130,9 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
             kept.add(ref)
         else:
             remove.append(Resource(spec=spec, place=Place("no longer in the repository")))
-    return Orphans(tuple(remove), released, frozenset(kept))
+    neighbours = [resource.spec for resource in (*host.resources, *remove)]
+    adjusted = [replace(item, spec=provider_of(item.ref).adjust(item.spec, neighbours)) for item in remove]
+    return Orphans(tuple(adjusted), released, frozenset(kept))
 
 
 def _remembered(ref: str, entry: Entry) -> Spec | None:
@@ -151,11 +153,17 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
     doubts: list[Doubt] = []
     for resource in host.resources:
         _compare(resource, _why(resource, inventory), snapshot, changes, doubts)
+    released = dict(left.released)
     for resource in sorted(left.remove, key=_removal_order, reverse=True):
-        _compare(resource, "pruned", snapshot, changes, doubts)
+        before = snapshot.answers.get(resource.ref)
+        reason = provider_of(resource.ref).keeps(resource.spec, before) if isinstance(before, State) else None
+        if reason is None:
+            _compare(resource, "pruned", snapshot, changes, doubts)
+        else:
+            released[resource.ref] = reason
     settled = _hold(host, changes, doubts)
     refreshes = _refreshes(host, settled, inventory, {doubt.resource.ref for doubt in doubts})
-    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), left.released)
+    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released)
 
 
 def _removal_order(resource: Resource) -> tuple[int, str]:

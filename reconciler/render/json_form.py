@@ -25,7 +25,8 @@ def text_of(document: Any) -> str:
 
 
 def plan_document(plan: Plan, uncommitted: Sequence[str] = ()) -> dict[str, Any]:
-    return plan.model_dump(mode="json") | {
+    # Not mode="json": it would spoil names that are not UTF-8 where they are keys. All values are JSON's own anyway.
+    return plan.model_dump() | {
         "summary": plan.summary(),
         "changes": plan.changes,
         "deletions": list(plan.deletions),

@@ -16,6 +16,7 @@ from reconciler.text import plural
 STYLES: Mapping[Sign, Style] = MappingProxyType({"create": "green", "change": "yellow", "delete": "red", "refresh": "cyan"})
 SAID = frozenset({"content", "type"})
 """Fields of something new that tell a reader nothing: the digest of its content, and what its reference says already."""
+DIFF_STYLES: Mapping[str, Style] = MappingProxyType({"+": "green", "-": "red", "@": "cyan"})
 DIFF_LINES = 120
 """Longer diffs are cut here; `--json` has them whole."""
 
@@ -103,18 +104,15 @@ def _fields(action: Action, *, diff: bool) -> Iterator[Line]:
 
 
 def diff_lines(diff: tuple[str, ...]) -> Iterator[Line]:
-    """A unified diff, as it is."""
-    for number, text in enumerate(diff[:DIFF_LINES]):
-        yield line((text, _diff_style(number, text)), indent=6, wrap=False)
+    """A unified diff without its head: which file it is, and which side is which, stands above or goes without saying."""
+    if len(diff) > 1 and diff[0].startswith("---") and diff[1].startswith("+++"):
+        diff = diff[2:]
+    if diff and diff[0].startswith("@@ -0,0 "):  # all of it is new
+        diff = diff[1:]
+    for text in diff[:DIFF_LINES]:
+        yield line((text, DIFF_STYLES.get(text[:1], "")), indent=6, wrap=False)
     if len(diff) > DIFF_LINES:
         yield line((f"… {plural(len(diff) - DIFF_LINES, 'more line')}; --json shows all", "dim"), indent=6)
-
-
-def _diff_style(number: int, text: str) -> Style:
-    if number < 2 and text.startswith(("---", "+++")):
-        return "dim"
-    by_sign: dict[str, Style] = {"+": "green", "-": "red", "@": "cyan"}
-    return by_sign.get(text[:1], "")
 
 
 def summary_lines(plan: Plan, allowed: int | None = None) -> Iterator[Line]:

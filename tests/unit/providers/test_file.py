@@ -102,7 +102,7 @@ def test_accounts_and_the_acl_tools_come_first_where_they_are_declared() -> None
 
 def test_new_content_is_put_in_place_with_all_that_is_managed() -> None:
     wanted = spec("/etc/x", content="x", owner="root", mode="0640", acl=["u:ops:rw"], validate="visudo -cf {}")
-    text = "file_put /etc/x root '' 0640 user::rw-,group::r--,other::---,user:ops:rw- 'visudo -cf \"$1\"'"
+    text = "file_put /etc/x root '' 0640 user::rw-,group::r--,other::---,user:ops:rw- 'visudo -cf \"$1\"' 'visudo -cf {}'"
     assert run_text(wanted, None) == text
     assert run_text(wanted, STATE, "digest", "mode") == text
 
@@ -324,3 +324,12 @@ def test_no_content_can_break_the_preview(out: bytes) -> None:
     changes = [change(spec("/f", content="x"), STATE, "digest")]
     for text in (out, b"@0\n" + out + b"\nend\n"):
         assert FILES.seen(text, changes).keys() == {"file:/f"}
+
+
+def test_a_link_to_a_device_is_replaced_by_the_file(tmp_path: Path) -> None:
+    """A masked unit is such a link."""
+    target = tmp_path / "unit.service"
+    target.symlink_to("/dev/null")
+    Here(FILES).converge(spec(target, content="[Unit]\n"))
+    assert not target.is_symlink()
+    assert target.read_text() == "[Unit]\n"

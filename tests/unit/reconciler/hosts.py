@@ -46,9 +46,13 @@ class Box:
             resources=tuple(self.resources),
         )
 
-    def file(self, name: str, content: str = "text\n", *, follows: Iterable[str] = (), needs: Iterable[str] = (), **fields: object) -> str:
+    def file(
+        self, name: str, content: str = "text\n", *, follows: Iterable[str] = (), needs: Iterable[str] = (), **fields: object
+    ) -> str:
         """Asks for a file; its reference."""
-        spec = FileSpec.model_validate({"name": str(self.folder / name), "content": content, **fields}).with_body(content.encode())
+        spec = FileSpec.model_validate({"name": str(self.folder / name), "content": content, **fields}).with_body(
+            content.encode()
+        )
         self.resources.append(asked(spec, needs=needs, follows=follows))
         return spec.ref
 

@@ -69,6 +69,20 @@ async def test_a_folder_that_left_the_repository_waits_until_nothing_declared_li
     assert not (box.folder / "d").exists()
 
 
+async def test_a_folder_of_ours_that_holds_what_is_not_ours_is_let_go_with_the_reason(box: Box) -> None:
+    folder = box.directory("d")
+    box.file("d/ours")
+    await box.apply()
+    (box.folder / "d/data").write_text("precious\n")
+    box.resources.clear()
+    planned = await box.plan()
+    assert [item.ref for item in planned.changes] == [f"file:{box.folder}/d/ours"]
+    assert planned.released == {folder: "it is not empty: 'data' is not ours"}
+    assert (await box.apply()).status == "converged"
+    assert (box.folder / "d/data").read_text() == "precious\n"
+    assert (await box.plan()).released == {}
+
+
 async def test_what_was_there_before_us_stays_when_it_leaves_the_repository(box: Box) -> None:
     (box.folder / "f").write_text("older than us\n")
     ref = box.file("f")
@@ -215,7 +229,12 @@ async def test_progress_is_told_step_by_step(box: Box) -> None:
     events: list[StepEvent] = []
     async with box.session() as session:
         await converge(session, await session.survey(), COMMIT, events.append)
-    assert [(event.number, event.count, event.fate) for event in events] == [(0, 2, None), (0, 2, "done"), (1, 2, None), (1, 2, "failed")]
+    assert [(event.number, event.count, event.fate) for event in events] == [
+        (0, 2, None),
+        (0, 2, "done"),
+        (1, 2, None),
+        (1, 2, "failed"),
+    ]
 
 
 async def test_a_report_that_did_not_change_is_not_read_again(box: Box) -> None:
