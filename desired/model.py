@@ -100,7 +100,7 @@ class Host:
     identity: str | None = None
     """Path of a private key on the controller for this host; default: the agent, ~/.ssh/config and the usual files."""
     inventory: str | None = None
-    """Folder on the host for what we remember there; default: /var/lib/reconciler, or ~/.local/state/reconciler without root."""
+    """Folder on the host for what we remember there; default: /var/lib/reconciler, or below the home without root."""
     tags: tuple[str, ...] = ()
     availability: Literal["always", "intermittent"] = "always"
     sync: Sync = "enforce"

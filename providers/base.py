@@ -108,7 +108,7 @@ class Spec(Model):
     def with_body(self, body: bytes) -> Self:
         """A copy that carries `body`."""
         copy = self.model_copy()
-        copy._body = body
+        copy._body = body  # noqa: SLF001 our own
         return copy
 
     def absent(self) -> Self:
@@ -286,14 +286,14 @@ class Provider(ABC, Generic[SpecT, StateT]):
         return change.before is None
 
     def keeps(self, spec: SpecT, before: StateT) -> str | None:
-        """Why something that we made and that left the repository stays on the host all the same: data of others depends on it."""
+        """Why something of ours that left the repository stays on the host all the same: it holds what is not ours."""
         return None
 
     def deletions(self, change: Change[SpecT, StateT]) -> tuple[str, ...]:
         """What the change itself deletes, for the budget: by default the resource's reference when it is removed."""
         return (change.spec.ref,) if change.action == "delete" else ()
 
-    def adjust(self, spec: SpecT, neighbours: Sequence[Spec]) -> SpecT:
+    def adjust(self, spec: SpecT, neighbours: Mapping[str, str | None]) -> SpecT:
         """A chance to look at the host's other resources once, when the manifest is complete (a purged directory keeps what is
-        declared in it)."""
+        declared in it). `neighbours`: reference → the path that it owns, if it owns one."""
         return spec

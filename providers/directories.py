@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from providers import paths, placing
 from providers.acl import acl_word
-from providers.base import Answer, Change, Detail, Facts, Provider, Spec, Step, Unknown
+from providers.base import Answer, Change, Detail, Facts, Provider, Step, Unknown
 from providers.shell import Sh, lines, sh
 
 _LISTED = 10_000
@@ -240,18 +240,16 @@ class DirectoryProvider(Provider[DirectorySpec, DirectoryState]):
     def deletions(self, change: Change[DirectorySpec, DirectoryState]) -> tuple[str, ...]:
         return (*super().deletions(change), *(f"{change.spec.name}/{name}" for name in _extra(change)))
 
-    def adjust(self, spec: DirectorySpec, neighbours: Sequence[Spec]) -> DirectorySpec:
-        from providers.registry import provider_of  # late: the registry imports this module
-
+    def adjust(self, spec: DirectorySpec, neighbours: Mapping[str, str | None]) -> DirectorySpec:
         if not _lists(spec):
             return spec
         inside = f"{spec.name}/"
-        owned = (provider_of(other.ref).path(other) for other in neighbours)
-        return spec.with_declared(path.removeprefix(inside).split("/")[0] for path in owned if path and path.startswith(inside))
+        owned = (path.removeprefix(inside) for path in neighbours.values() if path and path.startswith(inside))
+        return spec.with_declared(path.split("/")[0] for path in owned)
 
 
 def _lists(spec: DirectorySpec) -> bool:
-    """Whether it matters what stands in it: undeclared entries are purged from the one, and keep the other from being removed."""
+    """Whether it matters what stands in it: undeclared entries are purged, or keep the directory from being removed."""
     return spec.purge or not spec.present
 
 

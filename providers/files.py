@@ -151,8 +151,8 @@ file_prepare() {
   path_dress "./$name" '' '' "${mode:-${kept##*:}}" "$acl"
 }
 
-# file_check COMMAND WRITTEN: runs it on the new file, under a hidden name with the same ending in the target's folder, so that what it
-# includes by a relative path is found.
+# file_check COMMAND WRITTEN: runs it on the new file, under a hidden name with the same ending in the target's folder, so that
+# what it includes by a relative path is found.
 file_check() {
   [ -n "$1" ] || return 0
   trial=.reconciler-${workshop##*-}.$short

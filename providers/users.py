@@ -18,7 +18,7 @@ from providers.account import AccountName
 from providers.authorized_keys import KeyLine, same_keys
 from providers.base import Answer, Change, Facts, Line, Provider, Seq, Spec, State, Step, Unknown
 from providers.contents import LIMIT, Contents, File, read_contents
-from providers.groups import AccountNumber, Accounts, GroupSpec, ask_accounts, number, read_accounts
+from providers.groups import AccountNumber, Accounts, ask_accounts, number, read_accounts
 from providers.shell import Sh, lines, sh
 from providers.users_shell import LIBRARY, ask_homes, ask_locks
 
@@ -181,9 +181,9 @@ class UserProvider(Provider[UserSpec, UserState]):
     def links(self, spec: UserSpec) -> Iterable[str]:
         return [f"group:{group}" for group in dict.fromkeys((spec.group, *spec.groups)) if group]
 
-    def adjust(self, spec: UserSpec, neighbours: Sequence[Spec]) -> UserSpec:
+    def adjust(self, spec: UserSpec, neighbours: Mapping[str, str | None]) -> UserSpec:
         """A group that is declared under the user's own name is its primary one, and survives the user."""
-        if spec.group is None and any(isinstance(other, GroupSpec) and other.name == spec.name for other in neighbours):
+        if spec.group is None and f"group:{spec.name}" in neighbours:
             return spec.model_copy(update={"group": spec.name})
         return spec
 

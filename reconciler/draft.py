@@ -130,7 +130,7 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
             kept.add(ref)
         else:
             remove.append(Resource(spec=spec, place=Place("no longer in the repository")))
-    neighbours = [resource.spec for resource in (*host.resources, *remove)]
+    neighbours = {item.ref: provider_of(item.ref).path(item.spec) for item in (*host.resources, *remove)}
     adjusted = [replace(item, spec=provider_of(item.ref).adjust(item.spec, neighbours)) for item in remove]
     return Orphans(tuple(adjusted), released, frozenset(kept))
 

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from providers.base import Change, Facts, Unknown
 from providers.directories import DirectoryProvider, DirectorySpec, DirectoryState
-from providers.registry import provider_of
 from tests.unit.providers.here import SHELLS, Here, name_of
 
 DIRECTORIES = DirectoryProvider()
@@ -57,16 +56,9 @@ def test_what_a_purge_removes_is_listed_one_by_one() -> None:
 
 def test_a_purged_directory_keeps_what_any_other_resource_owns_in_it() -> None:
     wanted = spec("/d", purge=True)
-    others = [
-        provider_of(f"{kind}:{name}").spec.model_validate({"name": name, **fields})
-        for kind, name, fields in (
-            ("file", "/d/file", {"content": ""}),
-            ("file", "/d/sub/deep/file", {"content": ""}),
-            ("symlink", "/d/link", {"target": "x"}),
-            ("directory", "/dir", {}),
-        )
-    ]
-    assert DIRECTORIES.adjust(wanted, [wanted, *others]).declared == {"file", "sub", "link"}
+    paths = ("/d", "/d/file", "/d/sub/deep/file", "/d/link", "/dir")
+    neighbours = {f"file:{path}": path for path in paths} | {"user:d": None}
+    assert DIRECTORIES.adjust(wanted, neighbours).declared == {"file", "sub", "link"}
 
 
 @given(st.binary())

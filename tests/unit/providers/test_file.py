@@ -210,7 +210,7 @@ def test_what_validate_refuses_changes_nothing(tmp_path: Path) -> None:
     target = tmp_path / "site.conf"
     target.write_text("old")
     message = Here(FILES).refusal(spec(target, content="new", validate="echo broken >&2; grep -q good {}"))
-    assert message == 'broken\nthe new content was refused (exit status 1) by: echo broken >&2; grep -q good "$1"\n'
+    assert message == "broken\nthe new content was refused (exit status 1) by: echo broken >&2; grep -q good {}\n"
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"site.conf": "old"}
 
 

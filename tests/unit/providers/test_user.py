@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from providers.base import Change, Facts, State, Step, Unknown
-from providers.groups import GroupSpec
 from providers.shell import lines
 from providers.users import KEYS_HEADER, UserProvider, UserSpec, UserState
 from tests.unit.providers.test_authorized_keys import KEY
@@ -170,9 +169,9 @@ def test_removing_a_user_keeps_its_home_and_a_group_that_is_declared() -> None:
 
 def test_a_group_that_is_declared_under_the_users_name_becomes_its_primary_one() -> None:
     spec = UserSpec(name="ann")
-    assert USERS.adjust(spec, [GroupSpec(name="ann")]).group == "ann"
-    assert USERS.adjust(spec, [GroupSpec(name="ben")]).group is None
-    assert USERS.adjust(UserSpec(name="ann", group="team"), [GroupSpec(name="ann")]).group == "team"
+    assert USERS.adjust(spec, {"group:ann": None}).group == "ann"
+    assert USERS.adjust(spec, {"group:ben": None}).group is None
+    assert USERS.adjust(UserSpec(name="ann", group="team"), {"group:ann": None}).group == "team"
 
 
 def test_a_user_needs_its_groups() -> None:

@@ -78,9 +78,11 @@ def test_large_content_is_taken_from_where_it_was_uploaded_and_only_if_it_is_who
     compiled = script(folder, step(sh('wc -c <"$blob"'), blob=content))
     assert answers(shell, compiled)[0].status == "74"
     (folder / "inventory").unlink()
+    staged.parent.mkdir()
     staged.write_bytes(content)
-    found = answers(shell, compiled)
-    assert (found[0].status, found[0].out.strip()) == ("0", str(INLINE + 1).encode())
+    found = answers(shell, script(folder, *[step(sh('wc -c <"$blob"'), blob=content)] * 2))
+    assert [(found[n].status, found[n].out.strip()) for n in (0, 1)] == [("0", str(INLINE + 1).encode())] * 2
+    assert not staged.parent.exists()
 
 
 @every_shell
@@ -141,12 +143,12 @@ def test_without_flock_the_lock_of_a_dead_run_is_taken_over(shell: list[str], fo
     hidden = tmp_path / "bin"
     hidden.mkdir()
     text = script(folder, step(sh("echo worked"))).text.replace(b"command -v flock", b"command -v no-such-flock")
-    held = folder / "lock.held"
-    held.mkdir(parents=True)
-    (held / "by").write_text(f"{os.getpid()} 1\n")  # our number, but we were not started then
+    folder.mkdir(parents=True)
+    (folder / "lock.held").write_text(f"{os.getpid()}.1.another-boot")  # our number, but we were not started then
+    (folder / "lock.1234").write_text("what a run that was killed left")
     done = run_script(shell, text)
     assert b"worked" in done.stdout
-    assert not held.exists()
+    assert sorted(entry.name for entry in folder.iterdir()) == ["inventory", "lock"]
 
 
 def children_of(pid: int) -> list[int]:

@@ -1,0 +1,268 @@
+"""The order of a host's resources: what was written (`needs`, `follows`) and what lies in the nature of the things.
+
+What was written is law, and a circle in it is an error that shows its way round. What we find ourselves (a file needs its
+folder, a service its package) only helps: where it would close a circle it gives way. Called by `desired/load.py` with what
+`desired/merge.py` combined; hosts with the very same asks share one arrangement.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from desired.manifest import Ask
+from desired.memo import Memo
+from desired.model import Place
+from desired.report import Report
+from desired.text import meant, nearest, show, visible
+from providers.base import Provider, Spec
+from providers.registry import PROVIDERS
+
+_PACKAGE, _SERVICE, _FILE = "package", "service", "file"
+
+Edges = dict[str, dict[str, None]]
+"""Reference → references that it needs, in order of discovery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """One resource in its place in the order."""
+
+    ask: Ask
+    spec: Spec
+    needs: frozenset[str]
+    follows: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A host's resources in an order in which none stands before one that it needs."""
+
+    resources: tuple[Arranged, ...]
+    report: Report = field(default_factory=Report)
+
+
+class Arranger:
+    """Arranges hosts. Those with the same asks (the very same objects) are arranged once, also from one load to the next."""
+
+    def __init__(self) -> None:
+        self._known: Memo[tuple[int, ...], tuple[Sequence[Ask], Arrangement]] = Memo()
+        """By the identities of the asks, which are kept here so that no other object can take one over."""
+
+    def arrange(self, asks: Sequence[Ask]) -> Arrangement:
+        key = tuple(map(id, asks))
+        known = self._known.get(key)
+        if known is None:
+            known = (asks, arrange(asks))
+            self._known.put(key, known)
+        return known[1]
+
+    def turn(self) -> None:
+        self._known.turn()
+
+
+def arrange(asks: Sequence[Ask]) -> Arrangement:
+    """Checks references and paths among `asks` and puts them in order. Invalid ones are left out, but may be referred to."""
+    report = Report()
+    known: dict[str, Ask] = {}
+    for ask in sorted((ask for ask in asks if ask.spec), key=_rank):
+        if first := known.get(ask.ref):
+            report.add(ask.place, f"{visible(ask.ref)} is declared twice", f"first at {first.place}")
+        else:
+            known[ask.ref] = ask
+    paths = _paths(known, report)
+    written = _written(known, {ask.ref for ask in asks}, report)
+    specs = _adjusted(known)
+    edges, order = _order(known, written, list(_implied(known, specs, paths)), report)
+    resources = tuple(
+        Arranged(known[ref], specs[ref], frozenset(edges[ref]), frozenset(specs[ref].follows) & known.keys()) for ref in order
+    )
+    return Arrangement(resources, report)
+
+
+def _rank(ask: Ask) -> tuple[int, int, str]:
+    """Where nothing else decides: removals first, what builds on others before these; then the rest the other way round."""
+    rank = ask.provider.rank
+    return (1, rank, ask.ref) if _present(ask) else (0, -rank, ask.ref)
+
+
+def _present(ask: Ask) -> bool:
+    return ask.spec is not None and ask.spec.present
+
+
+def _adjusted(known: Mapping[str, Ask]) -> dict[str, Spec]:
+    """The specs, after every kind that wants it had its look at the neighbours."""
+    specs = {ref: ask.spec for ref, ask in known.items() if ask.spec}
+    neighbours = {ref: ask.path for ref, ask in known.items() if ask.spec}
+    for ref, ask in known.items():
+        if type(ask.provider).adjust is not Provider.adjust:
+            specs[ref] = ask.provider.adjust(specs[ref], neighbours)
+    return specs
+
+
+def _paths(known: Mapping[str, Ask], report: Report) -> dict[str, Ask]:
+    """Path → its owner. Two owners, or something inside of what is no folder, are mistakes."""
+    owners: dict[str, Ask] = {}
+    for ask in known.values():
+        if ask.path is None:
+            continue
+        if first := owners.get(ask.path):
+            message = f"{visible(ask.ref)} and {visible(first.ref)} are both about the path {visible(ask.path)}"
+            report.add(max(ask.place, first.place), message, f"the other stands at {min(ask.place, first.place)}")
+        owners.setdefault(ask.path, ask)
+    for ask in owners.values():
+        for folder in ask.ancestors if _present(ask) else ():
+            above = owners.get(folder)
+            if above is not None and above.provider.spec.kind == _FILE:
+                report.add(ask.place, f"{visible(ask.ref)} lies in {visible(above.ref)}, which is a file", f"see {above.place}")
+            elif above is not None and not _present(above):
+                message = f"{visible(ask.ref)} lies in {visible(above.ref)}, which is to be absent"
+                report.add(ask.place, message, f"see {above.place}")
+    return owners
+
+
+def _written(known: Mapping[str, Ask], declared: set[str], report: Report) -> Edges:
+    """The edges that were written; references to nothing are reported."""
+    edges: Edges = {}
+    for ref, ask in known.items():
+        targets = edges.setdefault(ref, {})
+        if ask.spec is None:
+            continue
+        for key in ("needs", "follows"):
+            for index, target in enumerate(getattr(ask.spec, key)):
+                if target in known:
+                    targets[target] = None
+                elif target not in declared:
+                    message = f"{key}: {visible(target) or show('')} is not declared on this host"
+                    report.add(ask.where((key, index)), message, _right_reference(target, declared))
+    return edges
+
+
+def _right_reference(target: str, declared: set[str]) -> str:
+    kinds = sorted({f"{provider.spec.kind}:{provider.spec.prefix}" for provider in PROVIDERS})
+    if not target.startswith(tuple(kinds)):
+        near = meant(target, declared) if ":" in target else ""
+        return near if near.startswith("did you") else f"a reference begins with one of {' '.join(kinds)}"
+    kind, _, name = target.partition(":")
+    near = nearest(name, [ref.partition(":")[2] for ref in declared if ref.startswith(f"{kind}:")])
+    return f"did you mean {visible(f'{kind}:{near}')}?" if near else "declare it, or bring in the bundle that does"
+
+
+def _implied(known: Mapping[str, Ask], specs: Mapping[str, Spec], paths: Mapping[str, Ask]) -> Iterator[tuple[str, str]]:
+    """Pairs of references of which the first needs the second by the nature of things."""
+    for ref, ask in known.items():
+        links = ask.links if specs[ref] is ask.spec else ask.provider.links(specs[ref])
+        for link in links:
+            if link in known:
+                yield from _pair(ask, known[link])
+        for folder in ask.ancestors:
+            if folder in paths:
+                yield from _pair(ask, paths[folder])
+        if ask.provider.spec.kind == _SERVICE:
+            yield from _service(ask, known)
+
+
+def _pair(ask: Ask, target: Ask) -> Iterator[tuple[str, str]]:
+    """`ask` needs `target`; when both go away, it is the other way round."""
+    if ask is target:
+        return
+    if _present(target):
+        yield ask.ref, target.ref
+    elif not _present(ask):
+        yield target.ref, ask.ref
+
+
+def _service(ask: Ask, known: Mapping[str, Ask]) -> Iterator[tuple[str, str]]:
+    """What a service follows comes after its package, which brings the folders; a package leaves after its service stopped."""
+    assert ask.spec is not None
+    for ref in dict.fromkeys((*ask.links, *ask.spec.needs)):
+        package = known.get(ref)
+        if package is None or package.provider.spec.kind != _PACKAGE:
+            continue
+        if not _present(package):
+            yield package.ref, ask.ref
+            continue
+        for followed in ask.spec.follows:
+            if followed in known and known[followed].path is not None:
+                yield followed, package.ref
+
+
+def _order(
+    known: Mapping[str, Ask], written: Edges, implied: Sequence[tuple[str, str]], report: Report
+) -> tuple[Edges, list[str]]:
+    """All edges that hold, and the references in order."""
+    edges = {ref: dict(targets) for ref, targets in written.items()}
+    for ref, target in implied:
+        edges[ref][target] = None
+    order = _sorted(edges)
+    if len(order) == len(edges):
+        return edges, order
+    _break_circles(known, written, report)
+    stuck = edges.keys() - set(order)
+    edges = {ref: dict(targets) for ref, targets in written.items()}
+    for ref, target in implied:
+        if not (ref in stuck and target in stuck and _reaches(edges, target, ref)):
+            edges[ref][target] = None
+    return edges, _sorted(edges)
+
+
+def _sorted(edges: Edges) -> list[str]:
+    """Topological order; among those that are free, the order of `edges`. What is in or behind a circle is left out."""
+    position = {ref: index for index, ref in enumerate(edges)}
+    names = list(edges)
+    missing = {ref: len(targets) for ref, targets in edges.items()}
+    dependents: dict[str, list[str]] = {}
+    for ref, targets in edges.items():
+        for target in targets:
+            dependents.setdefault(target, []).append(ref)
+    free = [position[ref] for ref, count in missing.items() if not count]
+    order: list[str] = []
+    while free:
+        ref = names[heapq.heappop(free)]
+        order.append(ref)
+        for dependent in dependents.get(ref, ()):
+            missing[dependent] -= 1
+            if not missing[dependent]:
+                heapq.heappush(free, position[dependent])
+    return order
+
+
+def _break_circles(known: Mapping[str, Ask], written: Edges, report: Report) -> None:
+    """Reports every circle of written edges, and takes one edge out of each so that the rest can be checked."""
+    while len(order := _sorted(written)) < len(written):
+        circle = _circle(written, written.keys() - set(order))
+        ask = known[circle[0]]
+        places = ", ".join(f"{visible(ref)} at {known[ref].place}" for ref in circle[:-1])
+        report.add(_edge_place(ask, circle[1]), f"a circle of needs: {' → '.join(map(visible, circle))}", places)
+        del written[circle[0]][circle[1]]
+
+
+def _circle(edges: Edges, stuck: set[str]) -> list[str]:
+    """A way along `edges` inside `stuck` that ends where it began."""
+    way: dict[str, None] = {}
+    ref = min(stuck)
+    while ref not in way:
+        way[ref] = None
+        ref = next(target for target in edges[ref] if target in stuck)
+    path = list(way)
+    return [*path[path.index(ref) :], ref]
+
+
+def _edge_place(ask: Ask, target: str) -> Place:
+    """Where `ask` names `target`."""
+    assert ask.spec is not None
+    key = "needs" if target in ask.spec.needs else "follows"
+    return ask.where((key, getattr(ask.spec, key).index(target)))
+
+
+def _reaches(edges: Edges, start: str, goal: str) -> bool:
+    seen, waiting = {start}, [start]
+    while waiting:
+        for target in edges[waiting.pop()]:
+            if target == goal:
+                return True
+            if target not in seen:
+                seen.add(target)
+                waiting.append(target)
+    return start == goal

@@ -1,0 +1,262 @@
+"""From a `Source` to a `Fleet`: the one way in to the desired state, and the place where the passes of this room meet.
+
+    files      each file on its own: YAML, settings, asks            (kept by blob id)
+    merge      bundles and the host's own file: what holds on a host
+    graph      references, paths, order                              (once for hosts with the same asks)
+    content    files and templates: the bodies                       (one child process for all templates)
+
+Called by every command of `reconciler/` and by the loop, which passes a `Cache` so that a commit costs what it changed. All
+mistakes are collected; `Invalid` carries the lot.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from desired.content import ContentCache, Contents
+from desired.files import Manifest, Read, read_bundle, read_fleet, read_host, read_hosts
+from desired.graph import Arranger
+from desired.memo import Memo
+from desired.merge import Bundle, HostFile, Merger, Overlays
+from desired.model import Fleet, Host, Invalid, Place, Resource
+from desired.render import Context
+from desired.report import Report
+from desired.schema import BundleSettings, FleetSettings, HostSettings
+from desired.source import Source, Unusable
+from desired.text import visible
+from desired.yaml import Document, parse
+
+FLEET = "fleet.yaml"
+HOSTS = "hosts.yaml"
+KNOWN_HOSTS = "hosts/known_hosts"
+FOLDERS = ("hosts", "bundles", "projects", "files", "secrets")
+"""The folders that belong to a fleet; others are only read where a manifest names a file in them."""
+
+ReadT = TypeVar("ReadT")
+
+
+@dataclass
+class Cache:
+    """What one load leaves for the next in the same process. Not for two loads at once."""
+
+    files: Memo[tuple[str, str], Any] = field(default_factory=Memo)
+    """Path and blob id → what the file said."""
+    overlays: Overlays = field(default_factory=Overlays)
+    arranger: Arranger = field(default_factory=Arranger)
+    contents: ContentCache = field(default_factory=ContentCache)
+
+    def turn(self) -> None:
+        """Forgets what the load before the last used and the last one did not."""
+        self.files.turn()
+        self.overlays.turn()
+        self.arranger.turn()
+        self.contents.turn()
+
+
+def load(source: Source, *, cache: Cache | None = None) -> Fleet:
+    """The whole desired state in `source`. Raises `Invalid` with every mistake that was found, in order of place."""
+    cache = cache or Cache()
+    collecting = gc.isenabled()
+    gc.disable()  # a load makes many small objects that all stay: looking for garbage among them would double its time
+    try:
+        return _Loader(source, cache).load()
+    finally:
+        cache.turn()
+        if collecting:
+            gc.enable()
+
+
+class _Loader:
+    """One load. The methods stand in the order in which they run."""
+
+    def __init__(self, source: Source, cache: Cache) -> None:
+        self._source = source
+        self._cache = cache
+        self._report = Report()
+        self._tree: dict[str, str] = {}
+
+    def load(self) -> Fleet:
+        self._check_names()
+        settings = self._fleet()
+        hosts = self._hosts()
+        bundles = self._bundles()
+        known_hosts = self._known_hosts()
+        self._note_projects()
+        merger = Merger(bundles, settings.vars, self._cache.overlays, self._report)
+        resources = self._resources(hosts, merger, settings)
+        found = tuple(self._report)
+        if any(diagnostic.severity == "error" for diagnostic in found):
+            raise Invalid(found)
+        return Fleet(
+            commit=self._source.commit,
+            hosts={name: _host(hosts[name], settings, variables, filled) for name, (variables, filled) in resources.items()},
+            known_hosts=known_hosts,
+            max_deletions=settings.max_deletions,
+            settings=settings.model_dump(mode="json"),
+            warnings=found,
+            tree=dict(sorted(self._tree.items())),
+        )
+
+    def _check_names(self) -> None:
+        """Hostile names are a mistake where we read; elsewhere in the repository they are none of our business."""
+        for odd in self._source.odd:
+            path = f"{odd.folder}/{odd.name}".removeprefix("/")
+            if path.split("/")[0] in (*FOLDERS, FLEET, HOSTS):
+                self._report.add(Place(visible(path, 200)), f"{odd.reason} cannot be used here", "rename it")
+        for folder in FOLDERS:
+            if folder in self._source:
+                self._report.add(Place(folder), "this has to be a folder", "links and submodules are not followed")
+
+    def _fleet(self) -> FleetSettings:
+        if FLEET not in self._source:
+            if not any(path == HOSTS or path.startswith("hosts/") for path in self._source):
+                message = "this is no fleet repository: there is neither fleet.yaml nor hosts/"
+                self._report.add(Place(FLEET), message, "begin one with: reconcile init DIR (an empty fleet.yaml is enough)")
+            return FleetSettings()
+        read = self._file(FLEET, read_fleet)
+        if read is None:
+            return FleetSettings()
+        settings, report = read
+        self._report.extend(report)
+        return settings
+
+    def _hosts(self) -> dict[str, HostFile]:
+        reads: list[Read[HostSettings] | None] = []
+        for path, name in self._yaml_files("hosts"):
+            reads.append(self._file(path, partial(read_host, name=name)))
+        if HOSTS in self._source:
+            reads.append(self._file(HOSTS, read_hosts))
+        hosts = self._named(reads)
+        if not hosts and not self._report:
+            self._report.add(Place(FLEET), "the fleet has no hosts", "describe one in hosts/NAME.yaml", severity="warning")
+        return dict(sorted(hosts.items()))
+
+    def _bundles(self) -> dict[str, Bundle]:
+        reads: list[Read[BundleSettings] | None] = []
+        for path, name in self._yaml_files("bundles"):
+            reads.append(self._file(path, partial(read_bundle, name=name)))
+        return self._named(reads)
+
+    def _named(self, reads: list[Read[Any] | None]) -> dict[str, Manifest[Any]]:
+        """The hosts or bundles by name; two whose names differ in their case at most are one too many."""
+        named: dict[str, Manifest[Any]] = {}
+        lowered: dict[str, Manifest[Any]] = {}
+        for read in reads:
+            if read is None:
+                continue
+            self._report.extend(read.report)
+            for manifest in read.manifests:
+                if first := lowered.get(manifest.name.lower()):
+                    other = "" if first.name == manifest.name else f" (as {first.name})"
+                    self._report.add(
+                        manifest.place, f"{manifest.name} is already described at {first.place}{other}", "delete one"
+                    )
+                    continue
+                named[manifest.name] = lowered[manifest.name.lower()] = manifest
+        return named
+
+    def _yaml_files(self, folder: str) -> list[tuple[str, str]]:
+        """Path and name of the manifests in a folder. What looks like one but would not be read is a mistake."""
+        found = []
+        for path in self._source.under(f"{folder}/"):
+            name, dot, ending = path.removeprefix(f"{folder}/").rpartition(".")
+            if ending == "yaml" and dot and "/" not in name:
+                found.append((path, name))
+            elif ending == "yaml":
+                self._report.add(
+                    Place(visible(path)), f"files in subfolders of {folder}/ are not read", f"move it to {folder}/"
+                )
+            elif ending == "yml":
+                self._report.add(Place(visible(path)), f"{folder}/ is read by the ending .yaml", "rename the file to .yaml")
+        return found
+
+    def _file(self, path: str, read: Callable[[Document], ReadT]) -> ReadT | None:
+        """What `read` makes of a YAML file, or what it made of the same blob before."""
+        try:
+            entry = self._source.check(path)
+            self._tree[path] = entry.id
+            key = (path, entry.id)
+            known: ReadT | None = self._cache.files.get(key)
+            if known is None:
+                known = read(parse(self._source.read(path), path))
+                self._cache.files.put(key, known)
+            return known
+        except Unusable as error:
+            self._report.add(Place(path), str(error), error.hint)
+            return None
+
+    def _known_hosts(self) -> str:
+        if KNOWN_HOSTS not in self._source:
+            return ""
+        try:
+            data = self._source.read(KNOWN_HOSTS)
+            self._tree[KNOWN_HOSTS] = self._source[KNOWN_HOSTS].id
+            return data.decode()
+        except Unusable as error:
+            self._report.add(Place(KNOWN_HOSTS), str(error), error.hint)
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            self._report.add(Place(KNOWN_HOSTS, line, 1), "the line is not UTF-8", "host keys are plain ASCII")
+        return ""
+
+    def _note_projects(self) -> None:
+        for path in self._source.under("projects/"):
+            if path.endswith((".yaml", ".yml")):
+                self._report.add(
+                    Place(visible(path)), "this version does not deploy projects yet: not read", severity="warning"
+                )
+
+    def _resources(
+        self, hosts: Mapping[str, HostFile], merger: Merger, settings: FleetSettings
+    ) -> dict[str, tuple[Mapping[str, Any], tuple[Resource, ...]]]:
+        """Variables and resources of every host."""
+        arrangements = {}
+        for name, host in hosts.items():
+            asks = merger.asks(host)
+            for problem in {problem for ask in asks for problem in ask.problems}:
+                self._report.add(problem.place, problem.message, problem.hint)
+            arrangement = self._cache.arranger.arrange(asks)
+            arrangements[name] = arrangement
+            if arrangement.report:
+                self._report.extend(arrangement.report, hosts=[name])
+        variables = {name: merger.vars(host) for name, host in hosts.items()}
+        contents = Contents(self._source, self._cache.contents, self._report)
+        filled = contents.fill(arrangements, lambda: _context(hosts, variables, settings))
+        self._tree.update(contents.used)
+        return {name: (variables[name], filled[name]) for name in hosts}
+
+
+def _context(hosts: Mapping[str, HostFile], variables: Mapping[str, Any], settings: FleetSettings) -> Context:
+    """What templates see. No facts: what a host says about itself never decides what it should be."""
+    views = {
+        name: {
+            "name": name,
+            "address": str(host.settings.address),
+            "tags": list(host.settings.tags),
+            "vars": variables[name],
+        }
+        for name, host in hosts.items()
+    }
+    return Context(views, settings.vars)
+
+
+def _host(file: HostFile, settings: FleetSettings, variables: Mapping[str, Any], resources: tuple[Resource, ...]) -> Host:
+    own = file.settings
+    return Host(
+        name=file.name,
+        place=file.place,
+        address=own.address,
+        become=own.become,
+        jump=own.jump,
+        identity=own.identity,
+        inventory=own.inventory,
+        tags=own.tags,
+        availability=own.availability,
+        sync=own.sync or settings.sync,
+        vars=variables,
+        resources=resources,
+    )
