@@ -3,8 +3,9 @@
     cold    `reconcile plan` with nothing to do, a whole process, against `bw verify` of BundleWrap on the same resources
     warm    one cycle that finds nothing to do inside one process, against the hand-written floor script over an open connection
 
-Runs of the two sides alternate, so that a machine that slows down slows both. The machine carries controller and hosts: ratios count, not
-seconds. BundleWrap is installed from PyPI into an environment of its own; where that fails, its row says so.
+Runs of the two sides alternate, so that a machine that slows down slows both. The machine carries controller and hosts:
+ratios count, not seconds. BundleWrap is installed from PyPI into an environment of its own; where that fails, its row
+says so.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import workload  # noqa: E402 - this folder is a script, not a package
+import workload
 
-from desired.git import commit_source, open_repository  # noqa: E402
-from desired.load import load  # noqa: E402
-from reconciler.fleet_run import FleetRun  # noqa: E402
-from tests.lab.hosts import SCRIPT, Pool  # noqa: E402
+from desired.git import commit_source, open_repository
+from desired.load import load
+from reconciler.fleet_run import FleetRun
+from tests.lab.hosts import SCRIPT, Pool
 
 SCRATCH = Path(__file__).resolve().parents[1] / ".lab/bench"
+# A lab of its own, so that it can stand beside the one of the tests.
+LAB = {"RECONCILER_LAB_NAME": "reconciler-bench", "RECONCILER_LAB_NET": "127.0.5", "RECONCILER_LAB_DIR": str(SCRATCH / "lab")}
 BUNDLEWRAP = "bundlewrap==5.2.0"
-GOALS = {"cold 1": 0.5, "cold 10": 0.1, "warm 1": 1.3, "warm 10": 1.3}
+GOALS = {("cold", False): 0.5, ("cold", True): 0.1, ("warm", False): 1.3, ("warm", True): 1.3}
+"""(what, several hosts) → the ratio that is wanted at most"""
 CPU_GOAL = 6.0
 
 
@@ -39,7 +43,9 @@ def run(*command: str, folder: Path | None = None, env: dict[str, str] | None = 
     """What the command printed; ends the benchmark when it failed."""
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if done.returncode not in codes:
-        sys.exit(f"bench: {' '.join(command)} ended with status {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        sys.exit(
+            f"bench: {' '.join(command)} ended with status {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
     return done.stdout
 
 
@@ -50,7 +56,7 @@ class Bench:
         self.rounds = rounds
         self.pool = Pool(count)
         run(str(SCRIPT), "up", str(count))
-        self.hosts = {f"lab{number}": f"{os.environ.get('RECONCILER_LAB_NET', '127.0.3')}.{number}" for number in range(1, count + 1)}
+        self.hosts = {f"lab{number}": f"{LAB['RECONCILER_LAB_NET']}.{number}" for number in range(1, count + 1)}
         self.fleet = SCRATCH / "fleet"
         self.home = SCRATCH / "home"
         self.config = SCRATCH / "ssh_config"
@@ -58,7 +64,11 @@ class Bench:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"HOME": str(self.home), "BW_COLORS": "0", "BW_SSH_ARGS": f"-F {self.config}", "BW_SCP_ARGS": f"-F {self.config}"}
+        return os.environ | {
+            "BW_COLORS": "0",
+            "BW_SSH_ARGS": f"-F {self.config}",
+            "BW_SCP_ARGS": f"-F {self.config}",
+        }
 
     def prepare(self) -> None:
         """Writes all three sides, and brings the hosts to the state with `reconcile apply`."""
@@ -113,11 +123,13 @@ class Bench:
         ours, theirs = [], []
         for number in range(self.rounds + 1):
             own = self.timed(reconcile, "-C", str(self.fleet), "plan", *names)
-            peer = self.timed(str(bw), "verify", "-p", str(count), "-P", "8", *names, folder=SCRATCH / "bundlewrap") if bw else 0.0
+            peer = (
+                self.timed(str(bw), "verify", "-p", str(count), "-P", "8", *names, folder=SCRATCH / "bundlewrap") if bw else 0.0
+            )
             if number:  # the first round warms the connections of the one and the page cache of both
                 ours.append(own)
                 theirs.append(peer)
-        self.report(f"cold {count}", ours, theirs if bw else [], "bw verify")
+        self.report("cold", count, ours, theirs if bw else [], "bw verify")
 
     def warm(self, count: int) -> None:
         asyncio.run(self._warm(count))
@@ -129,7 +141,8 @@ class Bench:
         async with FleetRun(fleet, hosts) as fleet_run:
             plan = await fleet_run.survey()
             if plan.changes or any(host.problem for host in plan.hosts):
-                sys.exit(f"bench: the hosts are not as asked: {plan.summary()}")
+                problems = [f"{host.host}: {host.problem}" for host in plan.hosts if host.problem]
+                sys.exit("\n".join([f"bench: the hosts are not as asked: {plan.summary()}", *problems]))
             channels = [item.session.channel for item in fleet_run.runs.values() if item.session is not None]
 
             async def hand_written() -> None:
@@ -149,13 +162,18 @@ class Bench:
                         cpus.append(cpu)
         per_host = statistics.median(own_cpu) / count * 1000
         floor_cpu = statistics.median(base_cpu) / count * 1000
-        self.report(f"warm {count}", own, base, "floor", cpu_ms=round(per_host, 2), floor_cpu_ms=round(floor_cpu, 2))
+        cpu = {"cpu_ms": round(per_host, 2), "floor_cpu_ms": round(floor_cpu, 2)}
+        self.report("warm", count, own, base, "floor", **cpu)
 
-    def report(self, name: str, ours: list[float], other: list[float], against: str, **more: float) -> None:
-        row: dict[str, object] = {"what": name, "seconds": round(statistics.median(ours), 4), **more}
+    def report(self, name: str, count: int, ours: list[float], other: list[float], against: str, **more: float) -> None:
+        row: dict[str, object] = {"what": name, "hosts": count, "seconds": round(statistics.median(ours), 4), **more}
         if other:
             ratios = [own / base for own, base in zip(ours, other, strict=True)]
-            row |= {against: round(statistics.median(other), 4), "ratio": round(statistics.median(ratios), 3), "goal": GOALS[name]}
+            row |= {
+                against: round(statistics.median(other), 4),
+                "ratio": round(statistics.median(ratios), 3),
+                "goal": GOALS[name, count > 1],
+            }
         else:
             row["note"] = f"{BUNDLEWRAP} could not be installed"
         self.rows.append(row)
@@ -178,6 +196,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     SCRATCH.mkdir(parents=True, exist_ok=True)
+    os.environ.update(LAB, HOME=str(SCRATCH / "home"))  # the lab's key, and nobody's own settings
     bench = Bench(options.hosts, options.rounds)
     bench.prepare()
     for count in (1, options.hosts):

@@ -1,8 +1,9 @@
-"""The work that is measured, for each contender from one description: 12 packages, 5 services (two with units of their own), 40 files with
-owner, group and mode (10 of them templates), 10 directories, 5 links, 3 groups, 5 users and 2 cron files, as user `ops` with sudo.
+"""The work that is measured, for each contender from one description: 12 packages, 5 services (two with units of their own),
+40 files with owner, group and mode (10 of them templates), 10 directories, 5 links, 3 groups, 5 users and 2 cron files, as
+user `ops` with sudo.
 
-Deterministic: the same bytes every time. `fleet()` writes it for this program, `bundlewrap()` for BundleWrap, and `floor()` is the reading
-part by hand: the shortest POSIX script that looks at all of it.
+Deterministic: the same bytes every time. `fleet()` writes it for this program, `bundlewrap()` for BundleWrap, and `floor()`
+is the reading part by hand: the shortest POSIX script that looks at all of it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,30 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PACKAGES = "tree jq htop less nano bc file zip unzip lsof ncdu tmux".split()
+PACKAGES = ["tree", "jq", "htop", "less", "nano", "bc", "file", "zip", "unzip", "lsof", "ncdu", "tmux"]
 UNITS = ("bench-a", "bench-b")
-SERVICES = ("cron", "ssh", "dbus", *UNITS)
-WORDS = "alpha beta gamma delta host port user path cache limit timeout level debug info true false retry queue worker".split()
+SERVICES = ("cron", "ssh", "apt-daily.timer", *UNITS)
+WORDS = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "host",
+    "port",
+    "user",
+    "path",
+    "cache",
+    "limit",
+    "timeout",
+    "level",
+    "debug",
+    "info",
+    "true",
+    "false",
+    "retry",
+    "queue",
+    "worker",
+]
 OWNERS = (
     ("root", "root", "0644"),
     ("root", "bench1", "0640"),
@@ -23,7 +44,16 @@ OWNERS = (
     ("app2", "bench2", "0664"),
     ("root", "bench3", "0440"),
 )
-UNIT = "[Unit]\nDescription=Bench\n\n[Service]\nExecStart=/bin/sleep infinity\nRestart=always\n\n[Install]\nWantedBy=multi-user.target\n"
+UNIT = """[Unit]
+Description=Bench
+
+[Service]
+ExecStart=/bin/sleep infinity
+Restart=always
+
+[Install]
+WantedBy=multi-user.target
+"""
 CRON = {"bench1": "17 3 * * * root /bin/true\n", "bench2": "*/30 * * * * app1 /bin/true\n"}
 
 
@@ -107,7 +137,7 @@ def fleet(root: Path, addresses: dict[str, str], known_hosts: str) -> None:
     (root / "fleet.yaml").write_text("")
 
 
-ITEMS = '''
+ITEMS = """
 pkg_apt = {p: {} for p in PACKAGES}
 groups = {n: {"gid": gid} for n, gid in GROUPS.items()}
 users = {n: {"uid": u, "gid": GROUPS[g], "groups": [o], "shell": s, "home": f"/home/{n}"} for n, (u, g, o, s) in USERS.items()}
@@ -123,7 +153,7 @@ svc_systemd = {s: {"enabled": True} for s in SERVICES}
 for u in UNITS:
     files[f"/etc/systemd/system/{u}.service"]["triggers"] = ["action:daemon-reload"]
     svc_systemd[u]["needs"] = [f"file:/etc/systemd/system/{u}.service", "action:daemon-reload"]
-'''
+"""
 
 
 def bundlewrap(root: Path, hosts: list[str]) -> None:
@@ -147,7 +177,9 @@ def bundlewrap(root: Path, hosts: list[str]) -> None:
         "FILES": [(file.path, file.owner, file.group, file.mode, file.template) for file in work.files],
     }
     (bundle / "items.py").write_text("".join(f"{name} = {value!r}\n" for name, value in values.items()) + ITEMS)
-    nodes = {host: {"hostname": host, "username": "ops", "os": "debian", "os_version": (13,), "bundles": ["bench"]} for host in hosts}
+    nodes = {
+        host: {"hostname": host, "username": "ops", "os": "debian", "os_version": (13,), "bundles": ["bench"]} for host in hosts
+    }
     (root / "nodes.py").write_text(f"nodes = {nodes!r}\n")
     (root / "groups.py").write_text("groups = {}\n")
     (root / "requirements.txt").write_text("")

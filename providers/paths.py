@@ -165,6 +165,8 @@ def chunks(names: Iterable[str]) -> Iterator[list[str]]:
 
 
 ASK = sh(r"""
+path_list() { stat -c '%f:%s:%u:%g:%U:%G:%n' -- "$@" 2>&1; }
+
 path_stat() { states=$(stat -c '%f:%s:%u:%g:%U:%G:%n' -- "$@" 2>&1); printf '%s\n' "$states"; }
 
 path_stat_one() { # KEY PATH
@@ -189,7 +191,8 @@ path_acl() { # KEY PATH
 
 def stat_all(keys: Mapping[str, Spec], then: Sh = Sh("")) -> Sh:  # noqa: B008 a constant
     """Asks for all paths: one command for the plain names, one for each of the others; after each command comes `then`."""
-    asked = [sh("path_stat @names@", names=names) for names in chunks(key for key in keys if plain(key))]
+    ask = sh("path_stat") if then else sh("path_list")  # to keep what was answered costs a process
+    asked = [sh("@ask@ @names@", ask=ask, names=names) for names in chunks(key for key in keys if plain(key))]
     asked += [sh("path_stat_one @key@ @path@", key=key, path=spec.name) for key, spec in keys.items() if not plain(key)]
     return lines(piece for question in asked for piece in (question, then))
 

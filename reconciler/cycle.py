@@ -260,7 +260,7 @@ async def _verify_and_record(
     try:
         snapshot = await session.snapshot() if work.steps else drafted.snapshot
         after = draft(session.host, snapshot)
-        await _record(session, after, commit)
+        await _record(session, drafted, after, commit)
     except HostError as error:
         return Outcome("unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint)
     done = {name for name, fate in outcome_fates.items() if fate == "done"}
@@ -274,25 +274,31 @@ async def _verify_and_record(
     return Outcome("failed" if failed else "converged", outcome_fates, failures, unconverged)
 
 
-async def _record(session: Session, after: Draft, commit: str | None) -> None:
+async def _record(session: Session, before: Draft, after: Draft, commit: str | None) -> None:
     """Puts the inventory in its final form: what was verified, without journal. Writes nothing where nothing is new."""
-    if session.host.sync == "observe" or after.snapshot.inventory is None or after.inventory.broken:
+    inventory = after.inventory
+    if session.host.sync == "observe" or after.snapshot.inventory is None:
         return
-    record = settled_record(after, commit)
-    if record == after.inventory.record and not after.inventory.unfinished:
+    record = settled_record(before, after, commit)
+    if record == inventory.record and not inventory.unfinished and not inventory.broken:
         return
     script = compile_apply(
-        [], expected=after.inventory.read_digest, journal=inventory_text(record), inventory=session.host.inventory
+        [],
+        expected=inventory.read_digest,
+        journal=inventory_text(record),
+        inventory=session.host.inventory,
+        set_aside=inventory.broken is not None,
     )
     # A record that could not be written loses nothing: the journal is there, and the next run folds it again.
     await asyncio.shield(session.channel.run(script.text))
 
 
-def settled_record(after: Draft, commit: str | None) -> Record:
-    """The record that verification proves: `after` was probed when the steps were done."""
+def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
+    """The record that verification proves: `after` was probed when the steps for `before` were done."""
     differing = {planned.ref for planned in after.changes} | {doubt.resource.ref for doubt in after.doubts}
-    declared = {resource.ref for resource in after.host.resources}
-    known = after.inventory.resources
+    missing = {planned.ref for planned in after.changes if planned.change.before is None}
+    # Where a step failed and not even half a thing is there, nothing is ours.
+    known = {ref: entry for ref, entry in after.inventory.resources.items() if entry.digest or ref not in missing}
     resources: dict[str, Entry] = {}
     for resource in after.host.resources:
         entry = known.get(resource.ref)
@@ -305,5 +311,17 @@ def settled_record(after: Draft, commit: str | None) -> Record:
     # What should have gone and did not stays on the list, and so does a folder that still holds something declared.
     survivors = (differing | orphans(after.host, after.inventory).kept) & known.keys()
     resources |= {ref: known[ref] for ref in survivors}
-    pending = {ref: cause for ref, cause in after.inventory.record.pending.items() if ref in declared}
-    return Record(commit=commit, resources=resources, pending=pending)
+    return Record(commit=commit, resources=resources, pending=_still_due(before, after, differing))
+
+
+def _still_due(before: Draft, after: Draft, differing: set[str]) -> dict[str, str]:
+    """The refreshes that are owed. The inventory owes one after a failed step, too: but what differs still did not change."""
+    because = {refresh.ref: refresh.because for refresh in before.refreshes}
+    due = {}
+    for resource in after.host.resources:
+        cause = after.inventory.record.pending.get(resource.ref)
+        if cause is None or provider_of(resource.ref).refresh(resource.spec) is None:
+            continue
+        if resource.ref in before.inventory.record.pending or not differing.issuperset(because.get(resource.ref, ())):
+            due[resource.ref] = cause
+    return due

@@ -161,8 +161,9 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
             _compare(resource, "pruned", snapshot, changes, doubts)
         else:
             released[resource.ref] = reason
-    settled = _hold(host, changes, doubts)
-    refreshes = _refreshes(host, settled, inventory, {doubt.resource.ref for doubt in doubts})
+    blocked = _blocked(host, changes, doubts)
+    settled = [replace(planned, held=_policy(host, planned) or blocked.get(planned.ref)) for planned in changes]
+    refreshes = _refreshes(host, settled, inventory, blocked | {doubt.resource.ref: "it is unknown" for doubt in doubts})
     return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released)
 
 
@@ -194,17 +195,19 @@ def _compare(resource: Resource, why: Why, snapshot: Snapshot, changes: list[Pla
     changes.append(Planned(resource, provider, Change(resource.spec, before, after, fields), why))
 
 
-def _hold(host: Host, changes: list[Planned], doubts: Iterable[Doubt]) -> list[Planned]:
-    """Marks what policy or an unknown neighbour keeps from being applied, and what needs something that is kept."""
-    held = {doubt.resource.ref: f"{doubt.resource.ref} is unknown" for doubt in doubts}
-    blockers = {resource.ref: resource.needs for resource in host.resources}
-    reasons: dict[str, str] = {}
-    for ref, needs in blockers.items():  # in an order in which what is needed comes first
-        waiting = next((held[need] for need in sorted(needs) if need in held), None)
+def _blocked(host: Host, changes: Iterable[Planned], doubts: Iterable[Doubt]) -> dict[str, str]:
+    """What must wait for something that is unknown, or that is missing and is not made: reference → why."""
+    held = {doubt.resource.ref: f"{doubt.resource.ref}, which is unknown" for doubt in doubts}
+    for planned in changes:
+        if planned.change.action == "create" and (policy := _policy(host, planned)):
+            held[planned.ref] = f"{planned.ref}, which is missing and held back ({policy})"
+    blocked: dict[str, str] = {}
+    for resource in host.resources:  # in an order in which what is needed comes first
+        waiting = next((held[need] for need in sorted(resource.needs) if need in held), None)
         if waiting:
-            held.setdefault(ref, waiting)
-            reasons[ref] = f"it needs something unknown: {waiting}"
-    return [replace(planned, held=_policy(host, planned) or reasons.get(planned.ref)) for planned in changes]
+            held.setdefault(resource.ref, waiting)
+            blocked[resource.ref] = f"it needs {waiting}"
+    return blocked
 
 
 def _policy(host: Host, planned: Planned) -> str | None:
@@ -216,8 +219,11 @@ def _policy(host: Host, planned: Planned) -> str | None:
     return None
 
 
-def _refreshes(host: Host, changes: Iterable[Planned], inventory: Inventory, unknown: set[str]) -> list[Refresh]:
-    """What must be restarted, reloaded or run because of what changes, or because an earlier run did not come to it."""
+def _refreshes(host: Host, changes: Iterable[Planned], inventory: Inventory, blocked: Mapping[str, str]) -> list[Refresh]:
+    """What must be restarted, reloaded or run because of what changes, or because an earlier run did not come to it.
+
+    What cannot be refreshed now is held, and so stays due. What is refreshed counts as changed for those who follow it.
+    """
     by_ref = {planned.ref: planned for planned in changes}
     changing = {ref for ref, planned in by_ref.items() if planned.held is None}
     found: list[Refresh] = []
@@ -225,15 +231,17 @@ def _refreshes(host: Host, changes: Iterable[Planned], inventory: Inventory, unk
         own = by_ref.get(resource.ref)
         because = tuple(sorted(resource.follows & changing))
         pending = inventory.record.pending.get(resource.ref)
-        if not (because or pending) or resource.ref in unknown:
+        if not (because or pending):
             continue
         provider = provider_of(resource.ref)
-        if provider.refresh(resource.spec) is None or (
-            own is not None and (own.held is not None or provider.renews(own.change))
-        ):
+        renewed = own is not None and own.held is None and provider.renews(own.change)
+        if renewed or provider.refresh(resource.spec) is None:
             continue
-        held = "sync: observe" if (resource.spec.sync or host.sync) == "observe" else None
+        observed = (resource.spec.sync or host.sync) == "observe"
+        held = "sync: observe" if observed else blocked.get(resource.ref)
         found.append(Refresh(resource, provider, because or (str(pending),), pending=not because, held=held))
+        if held is None:
+            changing.add(resource.ref)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from desired.model import Resource
 from reconciler.draft import AnyProvider, Draft, Planned, Refresh
@@ -31,7 +32,6 @@ class _Node:
     name: str
     item: Planned | Refresh
     waits: frozenset[str]
-    removal: bool = False
 
     @property
     def rank(self) -> tuple[int, bool, str]:
@@ -43,10 +43,12 @@ def arrange(draft: Draft) -> list[Batch]:
     declared = [planned for planned in draft.active if planned.why != "pruned"]
     pruned = [planned for planned in draft.active if planned.why == "pruned"]
     refreshes = [refresh for refresh in draft.refreshes if refresh.held is None]
-    nodes = _nodes(draft.host.resources, declared, refreshes)
-    batches = _batches(nodes)
+    batches = _batches(_nodes(draft.host.resources, declared, refreshes))
     # Already in the order in which they must go: services before packages, files before their directories.
-    return batches + [Batch(planned.provider, (planned,), frozenset()) for planned in pruned]
+    for _, group in groupby(pruned, lambda planned: planned.provider.name):
+        together = tuple(group)
+        batches.append(Batch(together[0].provider, together, frozenset()))
+    return batches
 
 
 def _nodes(resources: Iterable[Resource], changes: Iterable[Planned], refreshes: Iterable[Refresh]) -> dict[str, _Node]:

@@ -83,13 +83,16 @@ def _intent(draft: Draft, commit: str | None, numbers: Mapping[str, tuple[int, .
             entries[planned.ref] = entry_of(draft, planned)
     refreshes: dict[str, int] = {}
     causes: dict[str, dict[str, tuple[int, ...]]] = {}
-    followers = {item.ref: item for item in draft.refreshes if item.held is None}
+    followers = {item.ref: item for item in draft.refreshes}
     by_ref = {planned.ref: planned for planned in draft.active}
     for resource in draft.host.resources:
         if refresh := followers.get(resource.ref):
-            refreshes[resource.ref] = numbers[REFRESH + resource.ref][-1]
+            if refresh.held is None:
+                refreshes[resource.ref] = numbers[REFRESH + resource.ref][-1]
             if not refresh.pending:
-                causes[resource.ref] = {cause: numbers[cause] for cause in refresh.because}
+                causes[resource.ref] = {
+                    cause: numbers.get(cause, ()) + numbers.get(REFRESH + cause, ()) for cause in refresh.because
+                }
         elif resource.ref in draft.inventory.record.pending and resource.ref in by_ref:
             refreshes[resource.ref] = numbers[resource.ref][-1]  # its own change does what the refresh would have done
     return Intent(

@@ -1,52 +1,69 @@
 # How steps are run: under the host's lock, one after the other, journalled, each with a deadline, stopped at a step boundary when the
-# controller is gone. Set before it: expected (digest of the inventory as the plan saw it), patience (seconds), set_aside. `s0`, `s1`, … and `b0`, `b1`, … are given.
+# controller is gone. Set before it: expected (digest of the inventory as the plan saw it), patience (seconds), set_aside.
+# `s0`, `s1`, … and `b0`, `b1`, … are given.
 gone=
 trap 'gone=1' HUP INT TERM PIPE
 
 give_up() { mark stop "$@"; exit 0; }
 
-started_at() { # $1: a process: when it was started, in the kernel's ticks; tells a process from a later one of the same number
+identity() { # $1: a process: its number, start and boot; tells it from a later one of the same number. Fails where it has ended
   read -r line 2>/dev/null <"/proc/$1/stat" || return 1
   line=${line##*) }
   # shellcheck disable=SC2086 # split into words on purpose
-  set -- $line
-  printf '%s' "${20}"
+  set -- "$1" $line
+  case $2 in Z | X) return 1 ;; esac
+  read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=
+  printf '%s.%s.%s' "$1" "${21}" "$boot"
+}
+
+lives() { # $1: what `identity` said
+  [ -n "$1" ] && [ "$(identity "${1%%.*}")" = "$1" ]
+}
+
+wait_or_fail() { # a second, unless our patience is at its end
+  tries=$((tries + 1))
+  [ "$tries" -le "$patience" ] && sleep 1
 }
 
 lock() { # the lock is held by this shell and dies with it; steps do not inherit it, so a daemon that one starts cannot keep it
-  : >>"$folder/lock" || return 2
+  printf '' >>"$folder/lock" || return 2 # not `:`, whose failure would end the shell
   exec 9>>"$folder/lock"
   tries=0
   if command -v flock >/dev/null 2>&1; then
     until flock -n 9 9>&9; do # mksh keeps such a descriptor from its children unless it is named
-      tries=$((tries + 1)); if [ "$tries" -gt "$patience" ]; then return 1; fi
-      sleep 1
+      wait_or_fail || return 1
     done
     return 0
   fi
-  until mkdir "$folder/lock.held" 2>/dev/null; do
-    holder= since=
-    read -r holder since 2>/dev/null <"$folder/lock.held/by"
-    if [ -n "$holder" ] && [ "$(started_at "$holder")" != "$since" ]; then
-      mv "$folder/lock.held" "$folder/lock.left.$$" 2>/dev/null && rm -rf "$folder/lock.left.$$"
+  # A name that says from its first moment who holds it: a shell that is killed here leaves no lock that nobody can judge.
+  mine=$folder/lock.$$
+  until identity "$$" >"$mine" && ln "$mine" "$folder/lock.held" 2>/dev/null; do
+    holder='' taken=''
+    read -r holder 2>/dev/null <"$folder/lock.held"
+    if [ -n "$holder" ] && ! lives "$holder"; then
+      mv "$folder/lock.held" "$folder/lock.left.$$" 2>/dev/null
+      read -r taken 2>/dev/null <"$folder/lock.left.$$"
+      # Another run was quicker, and this is its lock.
+      if [ "$taken" != "$holder" ]; then ln "$folder/lock.left.$$" "$folder/lock.held" 2>/dev/null; fi
+      rm -f "$folder/lock.left.$$"
       continue
     fi
-    tries=$((tries + 1)); if [ "$tries" -gt "$patience" ]; then return 1; fi
-    sleep 1
+    wait_or_fail || { rm -f "$mine"; return 1; }
   done
-  printf '%s %s\n' "$$" "$(started_at "$$")" >"$folder/lock.held/by"
-  trap 'rm -rf "$folder/lock.held"' EXIT
+  rm -f "$mine"
+  trap 'rm -f "$folder/lock.held"' EXIT
 }
 
-end_left_over() { # a step of an earlier run whose shell was killed may still be at work: give it a while, then end it
-  pid= since=
-  read -r pid since 2>/dev/null <"$folder/running" || return 0
+settle_left_over() { # a step of an earlier run whose shell was killed may still be at work, and its clock sees to it that it ends
+  left='' its_clock=''
+  read -r left its_clock _ 2>/dev/null <"$folder/running" || return 0
   tries=0
-  while [ -n "$pid" ] && [ "$(started_at "$pid")" = "$since" ] && [ -n "$since" ]; do
-    tries=$((tries + 1))
-    if [ "$tries" -gt "$patience" ]; then end_tree "$pid" 5; break; fi
-    sleep 1
+  while lives "$left"; do
+    wait_or_fail && continue
+    if ! lives "$its_clock"; then end_tree "${left%%.*}" 5; fi
+    if lives "$left"; then return 1; fi
   done
+  if lives "$its_clock"; then kill "${its_clock%%.*}"; fi
   rm -f "$folder/running"
 }
 
@@ -60,10 +77,16 @@ digest_of_inventory() {
   printf '%s\n' "${1%% *}"
 }
 
+ended() { # $1: number, $2: status. Without the line on the disk, a run that dies later would not know of this step: then we stop
+  eval "outcome_$1=\$2"
+  mark e "$1" "$2"
+  if ! printf '{"step":%s,"status":"%s"}\n' "$1" "$2" >>"$folder/inventory" || ! sync "$folder/inventory"; then give_up stage; fi
+}
+
 step() { # $1: number, $2: seconds, $3: numbers of the steps without which it makes no sense
   for other in $3; do
     eval "outcome=\$outcome_$other"
-    if [ "$outcome" != 0 ]; then eval "outcome_$1=skipped"; mark e "$1" skipped; return; fi
+    if [ "$outcome" != 0 ]; then ended "$1" skipped; return; fi
   done
   # Whoever reads is gone, or asked us to stop: between two steps is the place to do so.
   mark b "$1" 2>/dev/null || gone=1
@@ -74,15 +97,18 @@ step() { # $1: number, $2: seconds, $3: numbers of the steps without which it ma
     trap 'kill "$pause" 2>/dev/null; exit 0' TERM
     sleep "$2" &
     pause=$!
-    : >"$stage/armed"
+    printf '' >"$stage/armed"
     wait "$pause"
-    read -r pid _ <"$folder/running" && : >"$stage/late" && end_tree "$pid" 5
+    # By now it may be a later run's step that is at work.
+    read -r running _ name <"$folder/running" && [ "$name" = "$nonce-$1" ] || exit 0
+    printf '' >"$stage/late"
+    end_tree "${running%%.*}" 5
   ) </dev/null >/dev/null 2>&1 9>&- &
   clock=$!
   (
     trap - HUP INT TERM PIPE
     read -r pid _ </proc/self/stat
-    printf '%s %s\n' "$pid" "$(started_at "$pid")" >"$folder/running"
+    printf '%s %s %s\n' "$(identity "$pid")" "$(identity "$clock")" "$nonce-$1" >"$folder/running"
     stage=$stage/work
     blob=$stage/blob
     "b$1" || { echo "its content arrived damaged"; exit 74; }
@@ -97,11 +123,9 @@ step() { # $1: number, $2: seconds, $3: numbers of the steps without which it ma
   rm -f "$stage/armed"
   if [ -e "$stage/late" ]; then status=late; rm -f "$stage/late"; fi
   rm -f "$folder/running"
-  eval "outcome_$1=\$status"
-  printf '{"step":%s,"status":"%s"}\n' "$1" "$status" >>"$folder/inventory"
   # Tools may print megabytes; the end tells why they failed.
   if [ -s "$stage/output" ]; then tail -c 65536 "$stage/output" 2>/dev/null || cat "$stage/output"; fi
-  mark e "$1" "$status"
+  ended "$1" "$status"
 }
 
 mkdir -p "$folder" || give_up folder
@@ -110,10 +134,14 @@ case $? in
   1) give_up locked ;;
   2) give_up folder ;;
 esac
-end_left_over
+settle_left_over || give_up locked
 if [ "$(digest_of_inventory)" != "$expected" ]; then give_up stale; fi
 if [ "$set_aside" = 1 ]; then cp -p "$folder/inventory" "$folder/inventory.broken" || give_up folder; fi
 stage=$folder/stage
-rm -rf "$stage" "$folder"/inventory.new
+clear_up() { # what this run needed, and what earlier ones left of theirs
+  cd /
+  rm -rf "$stage" "$folder/staged" "$folder/inventory.new" "$folder"/lock.?*
+}
+rm -rf "$stage"
 mkdir "$stage" || give_up folder
-trap 'cd /; rm -rf "$stage" "$folder/lock.held"' EXIT
+trap clear_up EXIT

@@ -1,23 +1,27 @@
 """What the host remembers for us: which resources we manage there, which of them we made, and what a run was about to do.
 
 The file `inventory` in the host's folder (`/var/lib/reconciler`) is the truth about ownership: a controller that lost its
-disk rebuilds everything from git and from here. Its first line is the record as of the last finished run. An apply first
-puts a second line, its `Intent`, in place (atomically, with everything folded so far), and `apply.sh` adds a line per
-finished step. Whoever reads the file folds those lines into the record, so a run that died anywhere leaves a truthful
-inventory behind.
+disk rebuilds everything from git and from here. Its first line is a title, its second the record as of the last finished
+run. An apply first puts a third line, its `Intent`, in place (atomically, with everything folded so far), and `apply.sh`
+adds a line per finished step. Whoever reads the file folds those lines into the record, so a run that died anywhere leaves a
+truthful inventory behind.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from providers.base import Model, Seq
 from providers.shell import Sh, sh
+
+
+_TITLE = re.compile(rb"reconciler-inventory 1 [0-9a-f]{16}")
 
 
 class Entry(Model):
@@ -32,7 +36,6 @@ class Entry(Model):
 class Record(Model):
     """The state of affairs after a run."""
 
-    format: Literal[1] = 1
     commit: str | None = None
     resources: dict[str, Entry] = Field(default_factory=dict)
     pending: dict[str, str] = Field(default_factory=dict)
@@ -56,10 +59,13 @@ class Intent(Model):
 
 
 class Inventory(Model):
-    """A record, folded with what an unfinished run left, and the digest of the bytes that it was read from."""
+    """A record, folded with what an unfinished run left, and what it was read from."""
 
     record: Record
     read_digest: str = "none"
+    """SHA-256 of the whole file: the steps of a plan are sent with it, and do nothing where it is another by then."""
+    title: str = ""
+    """The file's first line. It changes with every record that is written, and is short: see `inventory_probe`."""
     broken: str | None = None
     """Why the file could not be understood; then nothing is known about ownership, and nothing is pruned."""
     unfinished: bool = False
@@ -70,15 +76,23 @@ class Inventory(Model):
         return self.record.resources
 
 
-def inventory_probe() -> Sh:
-    """Prints the file, or nothing where there is none; fails where that cannot be told."""
+def inventory_probe(known: str = "") -> Sh:
+    """Prints the file, or nothing where there is none; fails where that cannot be told. Of a file whose first line is `known`
+    it prints that line alone: no process is started, and nothing is sent twice."""
     return sh(
         r"""
-if [ -e "$folder/inventory" ]; then cat "$folder/inventory"; exit; fi
+known=@known@
+if [ -n "$known" ]; then
+  title=
+  read -r title 2>/dev/null <"$folder/inventory"
+  if [ "$title" = "$known" ]; then printf '%s\n' "$title"; exit; fi
+fi
+if [ -e "$folder/inventory" ]; then exec cat "$folder/inventory"; fi
 above=$folder
 while [ ! -d "$above" ] && [ -n "$above" ]; do above=${above%/*}; done
 [ -x "${above:-/}" ]
-"""
+""",
+        known=known,
     )
 
 
@@ -88,8 +102,11 @@ def parse_inventory(out: bytes) -> Inventory:
         return Inventory(record=Record())
     digest = hashlib.sha256(out).hexdigest()
     # A last line without its newline is one that a crash cut off while it was being written.
-    first, *rest = out.split(b"\n")[:-1] or [b""]
+    title, *rest = out.split(b"\n")[:-1] or [b""]
     try:
+        if not _TITLE.fullmatch(title):
+            raise ValueError("another file, or of another version")
+        first, *rest = rest or [b""]
         record = Record.model_validate_json(first)
         intent = Intent.model_validate_json(rest[0]) if rest else None
         outcomes = [json.loads(line) for line in rest[1:] if line]
@@ -97,7 +114,7 @@ def parse_inventory(out: bytes) -> Inventory:
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError):
         return Inventory(record=Record(), read_digest=digest, broken="it is not what this program wrote")
     folded = fold(record, intent, done) if intent else record
-    return Inventory(record=folded, read_digest=digest, unfinished=intent is not None)
+    return Inventory(record=folded, read_digest=digest, title=title.decode("ascii"), unfinished=intent is not None)
 
 
 def fold(record: Record, intent: Intent, done: Mapping[int, str]) -> Record:
@@ -109,7 +126,7 @@ def fold(record: Record, intent: Intent, done: Mapping[int, str]) -> Record:
         steps = intent.steps.get(ref, ())
         if all(done.get(step) == "0" for step in steps):
             resources[ref] = entry
-        elif entry.made and any(step <= begun for step in steps) and not _all_failed(steps, done):
+        elif entry.made and any(_was_begun(step, done, begun) for step in steps):
             # Perhaps half made: ours, but not known to be as asked.
             resources[ref] = entry.model_copy(update={"digest": ""})
     for ref in intent.drops:
@@ -118,15 +135,16 @@ def fold(record: Record, intent: Intent, done: Mapping[int, str]) -> Record:
     return record.model_copy(update={"resources": resources, "pending": _pending(record, intent, done, begun)})
 
 
-def _all_failed(steps: tuple[int, ...], done: Mapping[int, str]) -> bool:
-    return all(done.get(step) == "skipped" for step in steps)
+def _was_begun(step: int, done: Mapping[int, str], begun: int) -> bool:
+    """Whether the step may have changed something: one that failed may have done so, too."""
+    return done[step] != "skipped" if step in done else step <= begun
 
 
 def _pending(record: Record, intent: Intent, done: Mapping[int, str], begun: int) -> dict[str, str]:
     pending = dict(record.pending)
     for ref, followed in intent.causes.items():
         for cause, steps in followed.items():
-            if any(done.get(step) == "0" or (step not in done and step <= begun) for step in steps):
+            if any(_was_begun(step, done, begun) for step in steps):
                 pending.setdefault(ref, cause)
     for ref, step in intent.refresh.items():
         if done.get(step) == "0":
@@ -136,12 +154,10 @@ def _pending(record: Record, intent: Intent, done: Mapping[int, str], begun: int
 
 def inventory_text(record: Record, intent: Intent | None = None) -> str:
     """The file's content. Keys are sorted and defaults left out, so equal records give equal bytes."""
-    parts = [record, intent] if intent else [record]
-    return "".join(_line(part) for part in parts)
+    body = "".join(_line(part) for part in (record, intent) if part is not None)
+    return f"reconciler-inventory 1 {hashlib.sha256(body.encode()).hexdigest()[:16]}\n{body}"
 
 
 def _line(part: Model) -> str:
     data = part.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(part, Record):
-        data["format"] = part.format
     return json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"

@@ -125,7 +125,8 @@ def _blob(blob: bytes | None) -> Sh:
         return Sh(":")
     digest = staged_name(blob)
     if len(blob) > INLINE:
-        fetch = sh('mv -f "$folder/staged/"@name@ "$blob" 2>/dev/null || [ -f "$blob" ] || return 1', name=digest)
+        # Another step may need the same content; the last line of the script clears up.
+        fetch = sh('ln "$folder/staged/"@name@ "$blob" || return 1', name=digest)
     else:
         text = base64.encodebytes(blob).decode("ascii").rstrip("\n")
         fetch = here_document(sh('base64 -d >"$blob"'), text, "end-of-content", sh("return 1"))

@@ -40,17 +40,20 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Probe:
-    """All questions for one host, as one script."""
+    """All questions for one host, as one script, with what was answered before.
+
+    From the second time on the host is not asked again what it is, and says of its inventory only that it is the same.
+    """
 
     groups: Sequence[tuple[AnyProvider, Sequence[Spec]]]
     inventory_folder: str | None = None
     script: Compiled = field(init=False)
+    _facts: Facts | None = field(init=False, default=None)
+    _inventory: Inventory | None = field(init=False, default=None)
     _last: Snapshot | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        fragments = [Fragment(facts_probe(), 10), Fragment(inventory_probe(), 10)]
-        fragments += [Fragment(provider.probe(specs)) for provider, specs in self.groups]
-        self.script = compile_probe(fragments, inventory=self.inventory_folder)
+        self._compile()
 
     async def ask(self, channel: Channel) -> Snapshot:
         """Raises `HostError` when the host could not be asked; a partial answer comes back as unknowns."""
@@ -63,20 +66,39 @@ class Probe:
             self._last = self._parse(output, digest)
         return self._last
 
+    def _compile(self) -> None:
+        """The order of the fragments is the one in which `_parse` takes the frames: inventory, kinds, and at first the facts."""
+        known = self._inventory.title if self._inventory is not None else ""
+        fragments = [Fragment(inventory_probe(known), 10)]
+        fragments += [Fragment(provider.probe(specs)) for provider, specs in self.groups]
+        if self._facts is None:
+            fragments.append(Fragment(facts_probe(), 10))
+        self.script = compile_probe(fragments, inventory=self.inventory_folder)
+
     def _parse(self, output: Output, digest: str) -> Snapshot:
         answered = frames(output.stdout, output.stderr, self.script.nonce)
         lost = _why_lost(output, self.script.nonce)
-        facts = answered.get(0)
-        inventory = answered.get(1)
+        inventory = self._read_inventory(answered.get(0))
         answers: dict[str, Answer[Any]] = {}
-        for number, (provider, specs) in enumerate(self.groups, 2):
+        for number, (provider, specs) in enumerate(self.groups, 1):
             answers |= read_answers(provider, specs, answered.get(number), lost)
-        return Snapshot(
-            facts=parse_facts(facts.out) if facts else Facts(),
-            inventory=parse_inventory(inventory.out) if inventory and inventory.ok else None,
-            answers=answers,
-            digest=digest,
-        )
+        asked = answered.get(len(self.groups) + 1)
+        facts = self._facts or (parse_facts(asked.out) if asked is not None and asked.ok else None)
+        self._remember(facts, inventory)
+        return Snapshot(facts=facts or Facts(), inventory=inventory, answers=answers, digest=digest)
+
+    def _read_inventory(self, frame: Frame | None) -> Inventory | None:
+        if frame is None or not frame.ok:
+            return None
+        if self._inventory is not None and frame.out == f"{self._inventory.title}\n".encode():
+            return self._inventory
+        return parse_inventory(frame.out)
+
+    def _remember(self, facts: Facts | None, inventory: Inventory | None) -> None:
+        settled = inventory if inventory is not None and inventory.title and not inventory.unfinished else None
+        if settled is not None and facts is not None and (self._facts is None or settled is not self._inventory):
+            self._facts, self._inventory = facts, settled
+            self._compile()
 
 
 def read_answers(provider: AnyProvider, specs: Sequence[Spec], frame: Frame | None, lost: str) -> dict[str, Answer[Any]]:

@@ -95,7 +95,7 @@ def agrees(shown: str, real: str) -> bool:
 
 @dataclass(slots=True)
 class Reader:
-    """Somebody with a copy of this project and a home of their own, who follows a document in a terminal. Says yes when asked."""
+    """Somebody with a copy of this project and a home, who follows a document in a terminal and says yes when asked."""
 
     home: Path
     environment: dict[str, str]
@@ -103,7 +103,7 @@ class Reader:
 
     @classmethod
     def of(cls, fleet: Fleet, *, more: Mapping[str, str] | None = None) -> Self:
-        """The operator of `fleet`, with an installed `reconcile`, in the folder of the copy. `more` goes into the environment."""
+        """The operator of `fleet`, with `reconcile` installed, in the folder of the copy. `more` goes into the environment."""
         terminal = {"TERM": "dumb", "COLUMNS": "100", "GIT_PAGER": "cat", "MAKEFLAGS": "--dry-run"}
         reader = cls(fleet.home, {**fleet.environment, **terminal, **(more or {})})
         reader.environment["PATH"] = f"{reader.programs}:{os.environ['PATH']}"

@@ -15,6 +15,7 @@ from providers.files import FileSpec
 from reconciler.cycle import Outcome, Session, converge
 from reconciler.draft import Draft
 from state.connect import connect
+from state.inventory import Record, parse_inventory
 from state.target import Target
 
 COMMIT = "c" * 40
@@ -35,6 +36,10 @@ class Box:
     @property
     def inventory(self) -> Path:
         return self.folder / "inventory-folder" / "inventory"
+
+    def record(self) -> Record:
+        """What the host remembers."""
+        return parse_inventory(self.inventory.read_bytes()).record
 
     def host(self) -> Host:
         return Host(

@@ -72,8 +72,8 @@ def test_what_could_not_be_removed_stays_on_the_list() -> None:
 REFRESHING = Intent(entries={FILE: NEW}, steps={FILE: (0,)}, refresh={SERVICE: 1}, causes={SERVICE: {FILE: (0,)}})
 
 
-@pytest.mark.parametrize("statuses", [(), ("0",), ("0", "1"), ("0", "late"), ("0", "skipped")])
-def test_a_restart_that_a_run_did_not_come_to_is_pending(statuses: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("statuses", [(), ("0",), ("0", "1"), ("0", "late"), ("0", "skipped"), ("1", "skipped"), ("late",)])
+def test_a_restart_that_a_run_did_not_come_to_is_pending_where_something_may_have_changed(statuses: tuple[str, ...]) -> None:
     assert after(REFRESHING, *statuses).record.pending == {SERVICE: FILE}
 
 
@@ -81,9 +81,13 @@ def test_a_restart_that_was_done_is_not_pending() -> None:
     assert after(REFRESHING, "0", "0").record.pending == {}
 
 
-@pytest.mark.parametrize("statuses", [("1", "skipped"), ("skipped", "skipped")])
-def test_nothing_is_restarted_for_a_change_that_did_not_happen(statuses: tuple[str, ...]) -> None:
-    assert after(REFRESHING, *statuses).record.pending == {}
+def test_nothing_is_restarted_for_a_change_that_was_skipped() -> None:
+    assert after(REFRESHING, "skipped", "skipped").record.pending == {}
+
+
+def test_what_was_skipped_is_not_ours_though_a_later_step_was_begun() -> None:
+    intent = Intent(entries={FILE: NEW}, steps={FILE: (1,), SERVICE: (2,)})
+    assert after(intent, "1", "skipped", "0").resources == {}
 
 
 def test_a_pending_restart_stays_pending_until_it_is_done() -> None:
