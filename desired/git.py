@@ -42,7 +42,7 @@ def open_repository(path: str | os.PathLike[str]) -> Repository:
         if found is None:
             raise RepositoryError(
                 f"no git repository at {visible(str(folder.absolute()))}",
-                "name the fleet repository with -C DIR, or begin one with: reconcile init DIR",
+                "name the fleet repository with -C DIR, or begin one: git init, and a commit with an empty fleet.yaml",
             )
         return pygit2.Repository(found)
     except (pygit2.GitError, KeyError, ValueError) as error:

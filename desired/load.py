@@ -115,7 +115,7 @@ class _Loader:
         if FLEET not in self._source:
             if not any(path == HOSTS or path.startswith("hosts/") for path in self._source):
                 message = "this is no fleet repository: there is neither fleet.yaml nor hosts/"
-                self._report.add(Place(FLEET), message, "begin one with: reconcile init DIR (an empty fleet.yaml is enough)")
+                self._report.add(Place(FLEET), message, "begin one with an empty fleet.yaml and a file in hosts/")
             return FleetSettings()
         read = self._file(FLEET, read_fleet)
         if read is None:

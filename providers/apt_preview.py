@@ -18,6 +18,8 @@ from providers.dpkg import PackageState
 
 _INSTALL = re.compile(r"Inst (\S+)(?: \[(\S+)\])? \((\S+)[ )]")
 _REMOVE = re.compile(r"(?:Remv|Purg) (\S+)")
+_UNMET = re.compile(r" (\S+ : \S.*)")
+"""What apt says of a package that cannot be installed: `lonely : Depends: nowhere but it is not installable`."""
 _RELATION = re.compile(r"[ |]{2}(\w+): <?([^\s>]+)>?")
 _NEEDS = {"Depends", "PreDepends", "Recommends"}
 _DISLIKES = {"Conflicts", "Breaks", "Replaces"}
@@ -33,6 +35,8 @@ class Preview:
     lacking: dict[str, str] = field(default_factory=dict)
     status: int = 0
     complaints: list[str] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
+    """The dependencies for which apt found no way; they say more than its complaints."""
     comes: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Package → version before (empty when it is new) and after, in apt's order."""
     goes: list[str] = field(default_factory=list)
@@ -46,8 +50,18 @@ def read_preview(out: bytes, changes: Mapping[str, Change[Any, PackageState]]) -
     if preview is None:
         return {change.spec.ref: Detail(unsure="the simulation by apt gave no readable answer") for change in changes.values()}
     asked = {name.removesuffix(f":{preview.native}"): change for name, change in changes.items()}
-    companions = attribute(preview, [name for name in asked if name not in preview.lacking])
-    return {change.spec.ref: _detail(preview, name, change, companions.get(name, ([], []))) for name, change in asked.items()}
+    companions = attribute(preview, list(asked))
+    return {
+        change.spec.ref: _detail(preview, name, change, companions[name], together=len(asked) > 1)
+        for name, change in asked.items()
+    }
+
+
+def _refusal(preview: Preview, *, together: bool) -> str:
+    reason = "; ".join(preview.unmet or preview.complaints) or f"it ended with status {preview.status}"
+    if together:
+        return f"apt would refuse all of it together: {reason}; each is then tried alone"
+    return f"apt would refuse: {reason}"
 
 
 def take_apart(lines: Iterable[str]) -> Preview | None:
@@ -78,6 +92,8 @@ def _read_simulated(preview: Preview, line: str) -> None:
         preview.comes[found[1]] = (found[2] or "", found[3])
     elif found := _REMOVE.match(line):
         preview.goes.append(found[1])
+    elif found := _UNMET.match(line):
+        preview.unmet.append(found[1])
     elif line.startswith("E: ") and not line.startswith("E: The following information"):
         preview.complaints.append(line.removeprefix("E: "))
 
@@ -128,7 +144,9 @@ def _reachable(start: str, graph: Graph, within: Iterable[str]) -> set[str]:
     return found
 
 
-def _detail(preview: Preview, name: str, change: Change[Any, PackageState], companions: tuple[list[str], list[str]]) -> Detail:
+def _detail(
+    preview: Preview, name: str, change: Change[Any, PackageState], companions: tuple[list[str], list[str]], *, together: bool
+) -> Detail:
     if name in preview.lacking:
         first = (
             "apt-get update comes first, its lists are missing or older than the repositories; now: " if preview.stale else ""
@@ -136,7 +154,7 @@ def _detail(preview: Preview, name: str, change: Change[Any, PackageState], comp
         last = "" if preview.stale else " (apt-get update is tried first)"
         return Detail(unsure=f"{first}{preview.lacking[name]}{last}")
     if preview.status:
-        return Detail(unsure="apt would refuse: " + ("; ".join(preview.complaints) or f"it ended with status {preview.status}"))
+        return Detail(unsure=_refusal(preview, together=together))
     before, after = preview.comes.get(name, ("", ""))
     version = f"version {before} → {after}" if before else f"version {after}"
     comes, goes = companions

@@ -227,6 +227,8 @@ class Provider(ABC, Generic[SpecT, StateT]):
     packages 40, directories 50, symlinks 55, files 60, sysctl 65, cron 65, commands 70, services 80."""
     library: ClassVar[Sh] = Sh("")
     """Shell functions that the steps of this kind use; sent once per script, before any step."""
+    left_behind: ClassVar[str] = "it was there before us"
+    """Why something that we did not make stays on the host when it leaves the repository."""
     tools: ClassVar[tuple[str, ...]] = ()
     """Programs a host must have for this kind, beyond POSIX sh and coreutils-like tools (`host check` asks for them)."""
 

@@ -225,6 +225,7 @@ class CommandProvider(Provider[CommandSpec, CommandState]):
     name = "command"
     section = "commands"
     rank = 70
+    left_behind = "what it did is not undone"
     library = lines([_GUARD, _RUN])
     spec = CommandSpec
     state = CommandState

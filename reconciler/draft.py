@@ -121,7 +121,7 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
         spec = _remembered(ref, entry) if entry.made else None
         path = provider_of(ref).path(spec) if spec is not None else None
         if not entry.made:
-            released[ref] = "it was there before us"
+            released[ref] = _left_behind(ref)
         elif spec is None:
             released[ref] = "it was recorded by another version of this program, which alone knows how to remove it"
         elif path in paths:
@@ -133,6 +133,13 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
     neighbours = {item.ref: provider_of(item.ref).path(item.spec) for item in (*host.resources, *remove)}
     adjusted = [replace(item, spec=provider_of(item.ref).adjust(item.spec, neighbours)) for item in remove]
     return Orphans(tuple(adjusted), released, frozenset(kept))
+
+
+def _left_behind(ref: str) -> str:
+    try:
+        return provider_of(ref).left_behind
+    except KeyError:  # a kind of another version
+        return Provider.left_behind
 
 
 def _remembered(ref: str, entry: Entry) -> Spec | None:

@@ -22,7 +22,8 @@ Sign = Literal["create", "change", "delete", "refresh"]
 class Cause(Model):
     """Why something is planned.
 
-    `why`: a commit asks for it; the host drifted from what was applied; a run broke off; it left git; what it follows changes.
+    `why`: a commit asks for it; the host drifted from what was applied; an earlier attempt did not succeed; it left git; what
+    it follows changes.
     """
 
     why: Literal["commit", "drift", "unfinished", "pruned", "follows", "pending"]

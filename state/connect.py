@@ -1,6 +1,6 @@
 """Opens the way to a host: the one door into this room for everything that sends scripts.
 
-Called by the cycle, by `reconcile doctor` and by `reconcile host check`. asyncssh takes 0.15 s to import, so it is loaded only
+Called by `reconciler/fleet_run.py`. asyncssh takes 0.15 s to import, so it is loaded only
 when the first host that is not local is asked for.
 """
 

@@ -20,7 +20,6 @@ from pydantic import Field, ValidationError
 from providers.base import Model, Seq
 from providers.shell import Sh, sh
 
-
 _TITLE = re.compile(rb"reconciler-inventory 1 [0-9a-f]{16}")
 
 

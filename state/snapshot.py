@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from providers.base import Answer, Facts, Provider, Spec, Unknown
-from state.channel import Channel, Output
+from state.channel import Channel, LoginError, Output
 from state.facts import facts_probe, parse_facts
-from state.frames import Frame, finished, frames
+from state.frames import Frame, finished, frames, marks
 from state.inventory import Inventory, inventory_probe, parse_inventory
 from state.script import Compiled, Fragment, compile_probe
 
@@ -58,6 +58,8 @@ class Probe:
     async def ask(self, channel: Channel) -> Snapshot:
         """Raises `HostError` when the host could not be asked; a partial answer comes back as unknowns."""
         output = await channel.run(self.script.text, deadline=DEADLINE)
+        if output.status is not None and not any(marks(output.stdout, self.script.nonce)):
+            raise _not_a_shell(output)
         return self.read(output)
 
     def read(self, output: Output) -> Snapshot:
@@ -67,7 +69,7 @@ class Probe:
         return self._last
 
     def _compile(self) -> None:
-        """The order of the fragments is the one in which `_parse` takes the frames: inventory, kinds, and at first the facts."""
+        """The fragments stand as `_parse` takes their frames: inventory, kinds, and the first time the facts."""
         known = self._inventory.title if self._inventory is not None else ""
         fragments = [Fragment(inventory_probe(known), 10)]
         fragments += [Fragment(provider.probe(specs)) for provider, specs in self.groups]
@@ -110,6 +112,13 @@ def read_answers(provider: AnyProvider, specs: Sequence[Spec], frame: Frame | No
     parsed = provider.parse(frame.out, specs)
     silent = Unknown("the host's answer does not say")
     return {spec.ref: parsed.get(spec.name, silent) for spec in specs}
+
+
+def _not_a_shell(output: Output) -> LoginError:
+    """The script was taken and never begun: a login shell that runs nothing, or a command forced on our key."""
+    said = (output.stdout + b"\n" + output.stderr).decode("utf-8", "replace").split("\n")
+    words = next((line.strip()[:LONGEST_REASON] for line in said if line.strip()), f"it ended with status {output.status}")
+    return LoginError(f"the login there did not run our script, but said: {words}", "check the user's login shell on the host")
 
 
 def _why_failed(frame: Frame) -> str:

@@ -74,7 +74,7 @@ def cause_words(action: Action, host: HostPlan, plan: Plan) -> list[str | Foreig
             left: list[str | Foreign] = ["commit ", Foreign(short(host.applied))] if host.applied else ["an earlier run"]
             return ["drift: it is not what ", *left, " left", *place]
         case "unfinished":
-            return ["an unfinished run: it was broken off while at work on this", *place]
+            return ["an earlier attempt at this did not succeed", *place]
         case "pruned":
             return ["no longer in the repository, and we made it"]
         case "follows":

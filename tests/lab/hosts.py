@@ -76,6 +76,14 @@ class LabHost:
         """Whether `script` succeeds there."""
         return self.ask(script).code == 0
 
+    def wait(self, script: str, seconds: float = 30) -> None:
+        """Until `script` succeeds there."""
+        end = time.monotonic() + seconds
+        while not self.has(script):
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.name}: {script!r} did not come true within {seconds} s")
+            time.sleep(0.05)
+
 
 class Pool:
     """The hosts of this machine's lab, for all test processes at once."""

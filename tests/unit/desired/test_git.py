@@ -79,7 +79,7 @@ def test_a_bare_repository_is_as_good(fleet: Fleet, tmp_path: Path) -> None:
 def test_no_repository_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="no git repository at") as caught:
         open_repository(tmp_path)
-    assert "reconcile init" in caught.value.hint
+    assert "git init" in caught.value.hint
     with pytest.raises(RepositoryError, match="is not a folder"):
         open_repository(tmp_path / "nowhere")
 
