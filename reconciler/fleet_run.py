@@ -7,8 +7,11 @@ here: progress goes to a `Listener`, and what became of each host stands in its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from desired.model import Address, Fleet, Host
@@ -76,7 +79,7 @@ class FleetRun:
         """Probes every host; `told` hears of each as soon as it is done."""
 
         async def one(run: HostRun) -> None:
-            async with self._turns:
+            async with self._turns, contained(run):
                 await self._survey(run)
             if told is not None:
                 told(run)
@@ -93,7 +96,7 @@ class FleetRun:
         """Applies every draft; a host that was not reached before is not tried again."""
 
         async def one(run: HostRun) -> None:
-            async with self._turns:
+            async with self._turns, contained(run):
                 await self._converge(run, listener)
             if told is not None:
                 told(run)
@@ -125,6 +128,22 @@ class FleetRun:
                 return
 
 
+@asynccontextmanager
+async def contained(run: HostRun) -> AsyncIterator[None]:
+    """One host's trouble never stops another, not even where the fault is ours: it becomes the host's problem."""
+    try:
+        yield
+    except Exception as fault:  # noqa: BLE001 see above; the sentence names what and where, for the report
+        place = traceback.extract_tb(fault.__traceback__)[-1]
+        run.draft, run.outcome = None, None
+        run.plan = HostPlan(
+            host=run.host.name,
+            problem=f"a fault of reconciler itself: {type(fault).__name__}: {fault}",
+            problem_kind="fault",
+            hint=f"please report it; it happened in {Path(place.filename).name}:{place.lineno} ({place.name})",
+        )
+
+
 def _problem(host: Host, error: HostError) -> HostPlan:
     kinds = ((HostKeyError, "key"), (LoginError, "login"), (BecomeError, "become"))
     kind = next((word for sort, word in kinds if isinstance(error, sort)), "unreachable")
@@ -142,10 +161,12 @@ def _problem(host: Host, error: HostError) -> HostPlan:
 def exit_code(runs: Iterable[HostRun]) -> Exit:
     """The worst that a person must act on. An intermittent host that is away is nothing to act on."""
     codes = {_code(run) for run in runs}
-    return next((code for code in (Exit.FAILED, Exit.STALE, Exit.UNREACHABLE) if code in codes), Exit.OK)
+    return next((code for code in (Exit.INVALID, Exit.FAILED, Exit.STALE, Exit.UNREACHABLE) if code in codes), Exit.OK)
 
 
 def _code(run: HostRun) -> Exit:
+    if run.plan is not None and run.plan.problem_kind == "fault":
+        return Exit.INVALID
     if run.outcome is None:
         away = run.plan is not None and run.plan.problem_kind == "unreachable" and run.plan.intermittent
         return Exit.OK if away else Exit.UNREACHABLE

@@ -73,7 +73,7 @@ class HostPlan(Model):
 
     host: str
     problem: str | None = None
-    problem_kind: Literal["unreachable", "key", "login", "become"] | None = None
+    problem_kind: Literal["unreachable", "key", "login", "become", "fault"] | None = None
     hint: str = ""
     intermittent: bool = False
     resources: int = 0

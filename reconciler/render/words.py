@@ -108,7 +108,8 @@ def problem_words(host: HostPlan) -> str:
     """The sort of problem that kept a host from being asked."""
     if host.problem_kind == "unreachable":
         return "away" if host.intermittent else "unreachable"
-    return {"key": "host key refused", "login": "login refused", "become": "no root"}.get(host.problem_kind or "", "not asked")
+    words = {"key": "host key refused", "login": "login refused", "become": "no root", "fault": "not asked"}
+    return words.get(host.problem_kind or "", "not asked")
 
 
 def budget_words(plan: Plan, allowed: int) -> tuple[str, str] | None:
