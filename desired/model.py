@@ -45,6 +45,8 @@ class Invalid(Exception):
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__(f"{len(diagnostics)} error(s) in the desired state")
         self.diagnostics = diagnostics
+        self.uncommitted: tuple[str, ...] = ()
+        """Files of the working tree that differ from the commit: what is wrong in the one may be mended in the other."""
 
 
 class RepositoryError(Exception):

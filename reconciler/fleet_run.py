@@ -153,6 +153,7 @@ def _problem(host: Host, error: HostError) -> HostPlan:
             "problem": str(error),
             "problem_kind": kind,
             "hint": error.hint,
+            "to_copy": error.line if isinstance(error, HostKeyError) else "",
             "intermittent": host.availability == "intermittent",
         }
     )

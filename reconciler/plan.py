@@ -75,6 +75,8 @@ class HostPlan(Model):
     problem: str | None = None
     problem_kind: Literal["unreachable", "key", "login", "become", "fault"] | None = None
     hint: str = ""
+    to_copy: str = ""
+    """What the hint ends with, to be copied as it is: the line that pins a host key."""
     intermittent: bool = False
     resources: int = 0
     """How many resources the repository asks for on this host."""

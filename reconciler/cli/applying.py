@@ -66,7 +66,7 @@ def apply_fleet(folder: Path, terms: Terms, screen: Screen) -> Exit:
 
 def _task(folder: Path, terms: Terms, screen: Screen) -> _Task:
     loaded = load_fleet(folder, terms.revision)
-    tell_uncommitted(loaded, screen, "are not applied; reconcile plan --worktree previews them")
+    tell_uncommitted(loaded.uncommitted, screen, "are not applied; reconcile plan --worktree previews them")
     return _Task(loaded.fleet, select(loaded.fleet, terms.hosts), terms.hosts, terms.revision, terms)
 
 

@@ -65,6 +65,7 @@ def _usage(error: click.UsageError) -> list[Line]:
 def _explain(error: Exception, cli: Cli) -> int:
     """What a person can act on is said in a sentence; anything else is a fault of ours."""
     from desired.model import Invalid, RepositoryError
+    from reconciler.cli.loading import tell_uncommitted
     from reconciler.errors import CommandError
     from reconciler.render.diagnostics import count_words, diagnostic_lines
     from state.channel import HostError
@@ -74,6 +75,7 @@ def _explain(error: Exception, cli: Cli) -> int:
         case Invalid():
             tell(*diagnostic_lines(error.diagnostics))
             tell(line((count_words(error.diagnostics), "bold")))
+            tell_uncommitted(error.uncommitted, cli.screen, "were not looked at; reconcile validate --worktree checks them")
             return INVALID
         case CommandError() | RepositoryError() | HostError():
             tell(line(("error: ", "alarm"), str(error)), *_hint(error.hint))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from desired.git import commit_source, open_repository, uncommitted, worktree_source
 from desired.load import load
-from desired.model import Fleet, Host
+from desired.model import Fleet, Host, Invalid
 from desired.text import meant
 from reconciler.cli.screen import Screen
 from reconciler.errors import CommandError
@@ -29,12 +29,6 @@ class Loaded:
     uncommitted: tuple[str, ...] = ()
     """Files of the working tree that differ from the commit that was loaded."""
 
-    @property
-    def uncommitted_words(self) -> str:
-        """`hosts/nas.yaml and 2 more files`."""
-        more = len(self.uncommitted) - NAMED
-        named = ", ".join(self.uncommitted[:NAMED])
-        return f"{named} and {plural(more, 'more file')}" if more > 0 else named
 
 
 def load_fleet(folder: Path, revision: str = "HEAD", *, worktree: bool = False) -> Loaded:
@@ -42,8 +36,12 @@ def load_fleet(folder: Path, revision: str = "HEAD", *, worktree: bool = False) 
     repository = open_repository(folder)
     if worktree:
         return Loaded(load(worktree_source(repository)), revision)
-    fleet = load(commit_source(repository, revision))
-    return Loaded(fleet, revision, tuple(uncommitted(repository)) if revision == "HEAD" else ())
+    changed = tuple(uncommitted(repository)) if revision == "HEAD" else ()
+    try:
+        return Loaded(load(commit_source(repository, revision)), revision, changed)
+    except Invalid as invalid:
+        invalid.uncommitted = changed
+        raise
 
 
 def commit_of(folder: Path, revision: str) -> str | None:
@@ -78,7 +76,9 @@ def tell_warnings(fleet: Fleet, screen: Screen) -> None:
     screen.tell(*diagnostic_lines(fleet.warnings))
 
 
-def tell_uncommitted(loaded: Loaded, screen: Screen, what: str) -> None:
+def tell_uncommitted(uncommitted: Sequence[str], screen: Screen, what: str) -> None:
     """To standard error: it is about the result, not part of it. `what` says what that means and what to do."""
-    if loaded.uncommitted:
-        screen.tell(line(("note: ", "yellow"), f"uncommitted changes in {loaded.uncommitted_words} {what}"))
+    if uncommitted:
+        more = len(uncommitted) - NAMED
+        named = ", ".join(uncommitted[:NAMED]) + (f" and {plural(more, 'more file')}" if more > 0 else "")
+        screen.tell(line(("note: ", "yellow"), f"uncommitted changes in {named} {what}"))

@@ -78,7 +78,7 @@ def plan_fleet(folder: Path, terms: Terms, screen: Screen) -> Made:
     else:
         allowed = fleet.max_deletions if terms.allow_deletions is None else terms.allow_deletions
         screen.show_all(plan_lines(plan, diff=terms.diff, allowed=allowed))
-    tell_uncommitted(loaded, screen, "are not in this plan; --worktree previews them")
+    tell_uncommitted(loaded.uncommitted, screen, "are not in this plan; --worktree previews them")
     return Made(plan)
 
 

@@ -26,13 +26,14 @@ def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
     from reconciler.render.lines import line
     from reconciler.text import plural
 
-    commit, hosts, resources, loaded = None, 0, 0, None
+    commit, hosts, resources = None, 0, 0
     try:
         loaded = load_fleet(cli.folder, revision, worktree=worktree)
         commit, diagnostics = loaded.fleet.commit, loaded.fleet.warnings
+        uncommitted = loaded.uncommitted
         hosts, resources = len(loaded.fleet.hosts), sum(len(host.resources) for host in loaded.fleet.hosts.values())
     except Invalid as invalid:
-        diagnostics = invalid.diagnostics
+        diagnostics, uncommitted = invalid.diagnostics, invalid.uncommitted
     valid = not any(one.severity == "error" for one in diagnostics)
     if as_json:
         cli.screen.document(diagnostics_document(commit, diagnostics))
@@ -42,6 +43,5 @@ def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
             cli.screen.show(line((count_words(diagnostics), "bold")))
         if valid:
             cli.screen.show(line(("valid", "green"), f": {plural(hosts, 'host')}, {plural(resources, 'resource')}"))
-    if loaded is not None:
-        tell_uncommitted(loaded, cli.screen, "were not looked at; --worktree checks them")
+    tell_uncommitted(uncommitted, cli.screen, "were not looked at; --worktree checks them")
     return Exit.OK if valid else Exit.INVALID

@@ -61,6 +61,8 @@ def _problem(host: HostPlan) -> Iterator[Line]:
     yield line((host.host, "bold"), ": ", (problem_words(host), style), f": {host.problem}", hang=4)
     if host.hint:
         yield line((host.hint, "dim"), indent=4, hang=0)
+    if host.to_copy:
+        yield line(host.to_copy, indent=4, wrap=False)
 
 
 def _action(action: Action, host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[Line]:

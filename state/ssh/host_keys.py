@@ -112,7 +112,7 @@ def refused_key(settings: Settings, accepted: Accepted, offered: asyncssh.SSHKey
     if not known.known:
         return HostKeyError(
             f"the host key of {name} is not known: {place} offers {told}",
-            f"{compare}; if it is the same, add this line to {_PINNED}: {line}",
+            f"{compare}; if it is the same, add this line to {_PINNED}:",
             line=line,
         )
     if not known.keys:
@@ -124,7 +124,7 @@ def refused_key(settings: Settings, accepted: Accepted, offered: asyncssh.SSHKey
     return HostKeyError(
         f"the host key of {name} has CHANGED: {place} offers {told}, but {known.source} has {_words(known.keys)}",
         f"someone may be in the middle, or the host was installed anew. Find out which before you go on: {compare}; "
-        f"if it is the same, replace the line in {known.source} by: {line}",
+        f"if it is the same, replace the line in {known.source} by:",
         line=line,
     )
 
