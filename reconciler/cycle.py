@@ -296,6 +296,7 @@ async def _record(session: Session, before: Draft, after: Draft, commit: str | N
 def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
     """The record that verification proves: `after` was probed when the steps for `before` were done."""
     differing = {planned.ref for planned in after.changes} | {doubt.resource.ref for doubt in after.doubts}
+    tried = {planned.ref for planned in before.active}
     missing = {planned.ref for planned in after.changes if planned.change.before is None}
     # Where a step failed and not even half a thing is there, nothing is ours.
     known = {ref: entry for ref, entry in after.inventory.resources.items() if entry.digest or ref not in missing}
@@ -303,8 +304,8 @@ def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
     for resource in after.host.resources:
         entry = known.get(resource.ref)
         if resource.ref in differing:
-            if entry is not None:
-                resources[resource.ref] = entry
+            if entry is not None:  # what was tried and still differs is not known to be as asked, whatever its step said
+                resources[resource.ref] = entry.model_copy(update={"digest": ""}) if resource.ref in tried else entry
         elif provider_of(resource.ref).want(resource.spec) is not None:
             made = entry.made if entry is not None else False
             resources[resource.ref] = Entry(digest=resource.spec.digest(), made=made, spec=resource.spec.record())

@@ -219,6 +219,7 @@ async def test_what_did_not_converge_is_named_by_its_fields(box: Box) -> None:
     outcome = await box.apply()
     assert outcome.status == "failed"
     assert outcome.unconverged == {ref: ("done",)}
+    assert [item.why for item in (await box.plan()).changes] == ["unfinished"], "it never was as asked, so it did not drift"
 
 
 async def test_progress_is_told_step_by_step(box: Box) -> None:
