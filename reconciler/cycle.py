@@ -311,7 +311,7 @@ def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
             resources[resource.ref] = Entry(digest=resource.spec.digest(), made=made, spec=resource.spec.record())
     # What should have gone and did not stays on the list, and so does a folder that still holds something declared.
     survivors = (differing | orphans(after.host, after.inventory).kept) & known.keys()
-    resources |= {ref: known[ref] for ref in survivors}
+    resources |= {ref: known[ref] for ref in survivors - resources.keys()}
     return Record(commit=commit, resources=resources, pending=_still_due(before, after, differing))
 
 
