@@ -7,7 +7,8 @@ process in one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from desired.graph import Arranged, Arrangement
@@ -19,6 +20,7 @@ from desired.source import FILE_LIMIT, PACKAGE_LIMIT, TEXT_LIMIT, Source, Unusab
 from desired.text import visible
 from providers.base import Spec
 
+_LOOKS_LIKE_A_TEMPLATE = re.compile(r"\{\{ ?(?:host|vars|fleet|hosts)\b[^{}\n]*\}\}|\{% ?(?:if|for|set|include)\b")
 INCLUDABLE = "files/"
 """Where a file has to lie to be included by a template."""
 
@@ -46,7 +48,9 @@ class _Text:
 class Contents:
     """The contents of one fleet at one commit. `used` collects the files that were needed."""
 
-    def __init__(self, source: Source, cache: ContentCache, report: Report) -> None:
+    def __init__(self, source: Source, cache: ContentCache, report: Report, doubtful: Collection[str] = ()) -> None:
+        """`doubtful`: hosts whose files could not all be read. What a template finds missing there is no second mistake."""
+        self._doubtful = doubtful
         self._source = source
         self._cache = cache
         self._report = report
@@ -121,6 +125,10 @@ class Contents:
         if _is_template(spec, by_name=False):
             place = arranged.ask.where(("content",))
             return _Text(Template(str(place), content), place)
+        if "template" not in spec.model_fields_set and _LOOKS_LIKE_A_TEMPLATE.search(content):
+            message = "content: this looks like a template, and is installed as it stands"
+            hint = "add template: true to have it rendered, or template: false to say that it is meant so"
+            self._report.add(arranged.ask.where(("content",)), message, hint, severity="warning")
         return self._shared(content.encode())
 
     def _read(self, path: str, limit: int) -> bytes:
@@ -164,6 +172,8 @@ class Contents:
 
     def _fail(self, failure: Failure, text: _Text, host: str) -> None:
         """Reports a template that failed, in its own line where it is a file."""
+        if failure.missing and (host in self._doubtful or (self._doubtful and "hosts" in text.template.text)):
+            return
         if failure.name in self._source:
             place, message = Place(failure.name, failure.line, 1 if failure.line else 0), failure.message
         else:

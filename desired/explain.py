@@ -54,7 +54,9 @@ _LIMITS: dict[str, Callable[[dict[str, Any]], str]] = {
     "greater_than": lambda c: f"more than {c['gt']}",
     "less_than_equal": lambda c: f"at most {c['le']}",
     "less_than": lambda c: f"less than {c['lt']}",
-    "string_too_short": lambda c: "text" if c["min_length"] == 1 else f"at least {c['min_length']} characters",
+    "string_too_short": lambda c: (
+        "text that is not empty" if c["min_length"] == 1 else f"at least {c['min_length']} characters"
+    ),
     "string_too_long": lambda c: f"at most {c['max_length']} characters",
     "too_short": lambda c: f"at least {c['min_length']} in the list",
     "too_long": lambda c: f"at most {c['max_length']} in the list",
@@ -110,6 +112,12 @@ def _mismatch(kind: str, name: str, value: Any, context: dict[str, Any], message
         expected = _EXPECTED[kind]
         if expected == "text" and isinstance(value, (bool, int, float)):
             hint = f'write it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
+        elif expected == "text" and isinstance(value, dict) and len(value) == 1:
+            hint = "a colon with a blank behind it makes a mapping: leave the blank out, or write the text in quotes"
+        elif expected.endswith("number") and isinstance(value, str) and value.isdecimal():
+            hint = f"write it without quotes: {value}"
+        elif expected.startswith("a list") and isinstance(value, str):
+            hint = f"write [{visible(value, 60)}]"
         elif expected == "true or false" and isinstance(value, str) and value.lower() in _OLD_BOOLEANS:
             hint = f"write {'true' if _OLD_BOOLEANS[value.lower()] else 'false'}"
     else:
@@ -124,7 +132,7 @@ def _found(loc: Loc, data: Any, sentence: str) -> str:
     value = _value(loc, data)
     if loc in ((), ("name",)) or loc[-1] == "url" or isinstance(value, (dict, list)):
         return ""  # the URL of an alert may hold a token
-    if isinstance(value, str) and len(value) > 2 and visible(value) in sentence:
+    if isinstance(value, str) and (f'"{visible(value)}"' in sentence or (len(value) > 2 and visible(value) in sentence)):
         return ""
     return f", found {show(value)}"
 

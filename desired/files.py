@@ -7,18 +7,18 @@ What needs several files (bundles on hosts, references, templates) comes after, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from desired.explain import complaints
+from desired.explain import Complaint, complaints
 from desired.manifest import SECTIONS, Ask, Key, read_sections, refuse_secrets
 from desired.model import Place
 from desired.report import Report
 from desired.schema import NAME, BundleSettings, FleetSettings, HostSettings
-from desired.text import show, visible
+from desired.text import nearest, show, visible
 from desired.yaml import Document, Loc
 from providers.base import Model
 
@@ -34,6 +34,8 @@ class Manifest(Generic[SettingsT]):
     loc: tuple[str | int, ...]
     settings: SettingsT
     asks: Mapping[Key, Ask]
+    whole: bool = True
+    """False where a part of it could not be read: what seems to be missing may stand there."""
 
     @property
     def place(self) -> Place:
@@ -54,14 +56,25 @@ class Read(Generic[SettingsT]):
     report: Report = field(default_factory=Report)
 
 
-def read_fleet(document: Document) -> tuple[FleetSettings, Report]:
+@dataclass(frozen=True, slots=True)
+class FleetFile:
+    """What fleet.yaml says. `whole` as in `Manifest`."""
+
+    settings: FleetSettings = field(default_factory=FleetSettings)
+    report: Report = field(default_factory=Report)
+    whole: bool = True
+
+
+def read_fleet(document: Document) -> FleetFile:
     """The settings of fleet.yaml, or defaults where they are wrong."""
     report = _begin(document)
     data = document.value or {}
     if not isinstance(data, dict):
         report.add(document.place(), f"expected a mapping of settings, found {show(data)}")
         data = {}
-    settings = _settings(document, (), {key: value for key, value in data.items() if value is not None}, FleetSettings, report)
+    given = {key: value for key, value in data.items() if value is not None}
+    settings, whole = _settings(document, (), given, FleetSettings, report)
+    _tell_idle(document, settings, report)
     _refuse_secrets(document, (), {key: value for key, value in data.items() if key != "alerts"}, report)
     if settings.signers is not None:
         report.add(
@@ -69,7 +82,29 @@ def read_fleet(document: Document) -> tuple[FleetSettings, Report]:
             "this version cannot verify the signatures of commits yet, and does not act on unverified ones",
             "leave signers out to work without signatures",
         )
-    return settings, report
+    return FleetFile(settings, report, whole and document.sound)
+
+
+_IDLE = (
+    (("interval", "alerts"), "for the loop that watches the hosts, which this version does not have"),
+    (("secret_scan",), "for finding secrets in plain text, which this version does not do"),
+)
+"""Settings that are checked and lead to nothing yet: nobody is to rely on them."""
+
+
+def _tell_idle(document: Document, settings: FleetSettings, report: Report) -> None:
+    for keys, purpose in _IDLE:
+        idle = [key for key in keys if key in settings.model_fields_set and getattr(settings, key) != "off"]
+        if idle:
+            verb = "has" if len(idle) == 1 else "have"
+            message = f"{' and '.join(idle)} {verb} no effect yet: {'it is' if len(idle) == 1 else 'they are'} {purpose}"
+            report.add(document.key_place((idle[0],)), message, severity="warning")
+
+
+def unread(path: str, name: str, model: type[SettingsT]) -> Manifest[SettingsT]:
+    """Stands in for the host or bundle of a file that could not be read, so that what names it is no mistake as well."""
+    settings = model.model_validate({"address": "local"} if "address" in model.model_fields else {})
+    return Manifest(name, Document(path, None, None), (), settings, {}, whole=False)
 
 
 def read_host(document: Document, name: str) -> Read[HostSettings]:
@@ -77,6 +112,8 @@ def read_host(document: Document, name: str) -> Read[HostSettings]:
     read = Read[HostSettings](report=_begin(document))
     if document.sound:
         _manifest(document, (), name, document.value, HostSettings, read)
+    else:
+        read.manifests.append(unread(document.file, name, HostSettings))
     return read
 
 
@@ -97,6 +134,8 @@ def read_bundle(document: Document, name: str) -> Read[BundleSettings]:
     read = Read[BundleSettings](report=_begin(document))
     if document.sound:
         _manifest(document, (), name, document.value, BundleSettings, read)
+    else:
+        read.manifests.append(unread(document.file, name, BundleSettings))
     for manifest in read.manifests:
         for ask in manifest.asks.values():
             for problem in ask.problems:
@@ -127,13 +166,16 @@ def _manifest(
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        report.add(document.place(loc), f"expected a mapping, found {show(data)}")
+        hint = "write {address: …}" if isinstance(data, str) and loc else ""
+        report.add(document.place(loc), f"expected a mapping, found {show(data)}", hint)
+        read.manifests.append(unread(document.file, name, model))
         return
     plain = {key: value for key, value in data.items() if key not in SECTIONS and value is not None}
-    settings = _settings(document, loc, plain, model, report)
+    settings, whole = _settings(document, loc, plain, model, report)
     _refuse_secrets(document, loc, plain, report)
+    before = report.errors
     asks = read_sections(document, loc, data, report)
-    read.manifests.append(Manifest(name, document, loc, settings, asks))
+    read.manifests.append(Manifest(name, document, loc, settings, asks, whole and report.errors == before))
 
 
 def _refuse_secrets(document: Document, loc: Loc, data: dict[str, Any], report: Report) -> None:
@@ -142,18 +184,32 @@ def _refuse_secrets(document: Document, loc: Loc, data: dict[str, Any], report: 
         refuse_secrets(document, (*loc, key), value, report, inside=key != "vars")
 
 
-def _settings(document: Document, loc: Loc, data: dict[str, Any], model: type[SettingsT], report: Report) -> SettingsT:
-    """The validated settings. Wrong ones are reported and left at their defaults, so that the rest can be checked too."""
+def _loses(complaint: Complaint, sections: Iterable[str]) -> bool:
+    """Whether others may miss what is wrong here: variables, bundles, or a section whose name is misspelt."""
+    key = str(complaint.loc[0]) if complaint.loc else ""
+    if complaint.at_key and len(complaint.loc) == 1:
+        key = nearest(key, ["vars", "bundles", *sections])
+        return bool(key)
+    return key in ("vars", "bundles")
+
+
+def _settings(
+    document: Document, loc: Loc, data: dict[str, Any], model: type[SettingsT], report: Report
+) -> tuple[SettingsT, bool]:
+    """The validated settings, and whether nothing is lost that others could miss. Wrong ones are reported and left at their
+    defaults, so that the rest can be checked too."""
     try:
-        return model.model_validate(data)
+        return model.model_validate(data), True
     except ValidationError as error:
         sections = () if model is FleetSettings else SECTIONS
         wrong: set[str | int] = set()
+        whole = True
         for one in complaints(error, data, model, more_keys=sections):
             place = document.key_place((*loc, *one.loc)) if one.at_key or not one.loc else document.place((*loc, *one.loc))
             report.add(place, one.message, one.hint)
             wrong.update(one.loc[:1])
+            whole = whole and not _loses(one, sections)
     rest = {key: value for key, value in data.items() if key not in wrong}
     if "address" in model.model_fields:
         rest.setdefault("address", "local")
-    return model.model_validate(rest)
+    return model.model_validate(rest), whole

@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import pygit2
 from pygit2.enums import ConfigLevel, FileStatus, ObjectType
 
 from desired.model import RepositoryError
 from desired.source import PACKAGE_LIMIT, SUBMODULE, SYMLINK, Entry, OddName, Source, odd_name
-from desired.text import meant, visible
+from desired.text import meant, show, visible
 
-__all__ = ["Repository", "Source", "changed_paths", "commit_source", "open_repository", "uncommitted", "worktree_source"]
+__all__ = [
+    "Repository",
+    "Source",
+    "changed_paths",
+    "commit_source",
+    "folder_in",
+    "open_repository",
+    "uncommitted",
+    "worktree_source",
+]
 
 Repository: TypeAlias = pygit2.Repository
+ValueT = TypeVar("ValueT")
 
+FLEET_MARKS = ("fleet.yaml", "hosts.yaml")
+"""A folder with one of these is a fleet of its own; the repository may hold other things beside it."""
 FILES_LIMIT = 200_000
 """More entries than this in one commit is not a fleet, or a tree that repeats itself without end."""
 DEPTH_LIMIT = 64
@@ -56,14 +68,37 @@ def _unopened(folder: Path, error: Exception) -> RepositoryError:
             f"the repository at {place} belongs to another user, and its configuration is therefore not trusted",
             "run as the user who owns it, or give it to this user with chown -R",
         )
-    return RepositoryError(f"the repository at {place} could not be opened: {visible(str(error), 200)}")
+    if "object format" in str(error) or "extension" in str(error):
+        return RepositoryError(
+            f"the repository at {place} has a format that this version cannot read: {visible(_reason(error), 200)}",
+            "use one with git's usual format: SHA-1, and references in files (git init, and fetch the branches into it)",
+        )
+    message = f"the repository at {place} could not be opened: {visible(_reason(error), 200)}"
+    return RepositoryError(message, "check it with: git status")
 
 
-def commit_source(repo: Repository, rev: str = "HEAD") -> Source:
-    """The files of one commit. `RepositoryError` when the revision is unknown or its objects are damaged."""
+def _reason(error: Exception) -> str:
+    """libgit2's words, without the path that they may begin with."""
+    return str(error).rpartition(": ")[2]
+
+
+def folder_in(repo: Repository, path: str | os.PathLike[str]) -> str:
+    """Where `path` lies in the working tree (`machines/hosts`); empty at its top, and in a bare repository."""
+    if repo.is_bare:
+        return ""
+    inside = os.path.relpath(os.path.realpath(path), os.path.realpath(repo.workdir))
+    return "" if inside == "." or inside.startswith("..") else inside
+
+
+def commit_source(repo: Repository, rev: str = "HEAD", folder: str = "") -> Source:
+    """The files of one commit: of the fleet that `folder` lies in, or of the whole repository where that is none.
+
+    `RepositoryError` when the revision is unknown or its objects are damaged.
+    """
     commit = _commit(repo, rev)
     try:
-        entries, odd = _walk(commit.tree)
+        top = _fleet_folder(folder, lambda path: path in commit.tree)
+        entries, odd = _walk(_tree(commit.tree, top))
     except (pygit2.GitError, KeyError, ValueError) as error:
         raise _damaged(str(commit.id), error) from error
 
@@ -76,18 +111,33 @@ def commit_source(repo: Repository, rev: str = "HEAD") -> Source:
     return Source(entries, read_blob=read_blob, blob_size=blob_size, commit=str(commit.id), odd=odd)
 
 
-def worktree_source(repo: Repository) -> Source:
-    """What lies in the working tree: tracked files as they are now, and new ones that are not ignored."""
+def _fleet_folder(folder: str, has: Callable[[str], bool]) -> str:
+    """The nearest folder from `folder` upwards in which a fleet begins; empty for the top of the repository."""
+    parts = folder.split("/") if folder else []
+    while parts and not any(has("/".join([*parts, mark])) for mark in FLEET_MARKS):
+        parts.pop()
+    return "/".join(parts)
+
+
+def _tree(top: pygit2.Tree, folder: str) -> pygit2.Tree:
+    found = top[folder] if folder else top
+    assert isinstance(found, pygit2.Tree)
+    return found
+
+
+def worktree_source(repo: Repository, folder: str = "") -> Source:
+    """What lies in the working tree: tracked files as they are now, and new ones that are not ignored. `folder` as above."""
     if repo.is_bare:
         raise RepositoryError("a bare repository has no working tree", "leave --worktree out: its commits can be read")
-    root = Path(repo.workdir)
+    top = _fleet_folder(folder, lambda path: os.path.lexists(Path(repo.workdir, path)))
+    root = Path(repo.workdir, top)
     entries: dict[str, Entry] = {}
     odd: list[OddName] = []
     fresh: set[str] = set()
     try:
         repo.index.read()
-        index = {entry.path: Entry(str(entry.id), int(entry.mode)) for entry in repo.index}
-        status = repo.status(untracked_files="all")
+        index = _below(top, {entry.path: Entry(str(entry.id), int(entry.mode)) for entry in repo.index})
+        status = _below(top, repo.status(untracked_files="all"))
     except (pygit2.GitError, KeyError, ValueError) as error:
         raise RepositoryError(f"the working tree could not be read: {visible(str(error), 200)}") from error
     for path in sorted(index.keys() | status.keys()):
@@ -122,12 +172,19 @@ _ON_DISK = (
 )
 
 
-def uncommitted(repo: Repository) -> list[str]:
+def _below(folder: str, paths: Mapping[str, ValueT]) -> dict[str, ValueT]:
+    """Those of `paths` that lie in `folder`, named from there."""
+    prefix = f"{folder}/" if folder else ""
+    return {path.removeprefix(prefix): value for path, value in paths.items() if path.startswith(prefix)}
+
+
+def uncommitted(repo: Repository, folder: str = "") -> list[str]:
     """Paths that differ from HEAD in the index or the working tree, new files included; empty for a bare repository."""
     if repo.is_bare:
         return []
+    top = _fleet_folder(folder, lambda path: os.path.lexists(Path(repo.workdir, path)))
     try:
-        status = repo.status(untracked_files="all")
+        status = _below(top, repo.status(untracked_files="all"))
     except (pygit2.GitError, KeyError, ValueError) as error:
         raise RepositoryError(f"the working tree could not be read: {visible(str(error), 200)}") from error
     return sorted(path for path, flags in status.items() if flags != FileStatus.CURRENT and not flags & FileStatus.IGNORED)
@@ -156,21 +213,32 @@ def changed_paths(old: Source, new: Source) -> list[str]:
 
 
 def _commit(repo: Repository, rev: str) -> pygit2.Commit:
-    if rev == "HEAD" and repo.head_is_unborn:
-        raise RepositoryError(
-            "the repository has no commit yet", "commit the fleet first (git add, git commit); plan --worktree shows it before"
-        )
+    shown = show(rev) if not rev.strip() else visible(rev)
     try:
+        if rev == "HEAD" and repo.head_is_unborn:
+            raise _unborn(repo)
         found = repo.revparse_single(rev).peel(pygit2.Commit)
     except KeyError as error:
-        raise RepositoryError(f"there is no revision {visible(rev)}", _near_revision(repo, rev)) from error
+        raise RepositoryError(f"there is no revision {shown}", _near_revision(repo, rev)) from error
     except ValueError as error:
         if "ambiguous" in str(error):
-            raise RepositoryError(f"{visible(rev)} could be several commits", "write more of the commit id") from error
-        raise RepositoryError(f"{visible(rev)} is not a revision", "name a commit id, a branch or a tag") from error
+            raise RepositoryError(f"{shown} could be several commits", "write more of the commit id") from error
+        hint = "name two revisions with a blank between them" if ".." in rev else "name a commit id, a branch or a tag"
+        raise RepositoryError(f"{shown} is not a revision", hint) from error
     except pygit2.GitError as error:
-        raise RepositoryError(f"{visible(rev)} does not lead to a commit", "name a commit id, a branch or a tag") from error
+        raise RepositoryError(
+            f"{shown} cannot be followed to a commit: {visible(str(error), 200)}",
+            "name a commit id, a branch or a tag; if it is one, the clone is damaged or incomplete: git fsck",
+        ) from error
     return found
+
+
+def _unborn(repo: Repository) -> RepositoryError:
+    if branch := next((name.split("/", 2)[2] for name in repo.references if name.startswith("refs/heads/")), ""):
+        hint = f"check out a branch that has one, or name it: --rev {visible(branch)}"
+        return RepositoryError("the branch that is checked out has no commit", hint)
+    hint = "commit the fleet first (git add, git commit); plan --worktree shows it before"
+    return RepositoryError("the repository has no commit yet", hint)
 
 
 def _near_revision(repo: Repository, rev: str) -> str:

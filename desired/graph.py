@@ -15,11 +15,14 @@ from desired.manifest import Ask
 from desired.memo import Memo
 from desired.model import Place
 from desired.report import Report
-from desired.text import meant, nearest, show, visible
+from desired.text import listing, meant, nearest, show, visible
 from providers.base import Provider, Spec
 from providers.registry import PROVIDERS
 
 _PACKAGE, _SERVICE, _FILE = "package", "service", "file"
+
+CIRCLE_SHOWN = 10
+"""Resources of one circle that are named."""
 
 Edges = dict[str, dict[str, None]]
 """Reference → references that it needs, in order of discovery."""
@@ -41,6 +44,8 @@ class Arrangement:
 
     resources: tuple[Arranged, ...]
     report: Report = field(default_factory=Report)
+    missing: Report = field(default_factory=Report)
+    """References to nothing. Apart, because a host whose files could not all be read may have what they name."""
 
 
 class Arranger:
@@ -64,7 +69,7 @@ class Arranger:
 
 def arrange(asks: Sequence[Ask]) -> Arrangement:
     """Checks references and paths among `asks` and puts them in order. Invalid ones are left out, but may be referred to."""
-    report = Report()
+    report, missing = Report(), Report()
     known: dict[str, Ask] = {}
     for ask in sorted((ask for ask in asks if ask.spec), key=_rank):
         if first := known.get(ask.ref):
@@ -72,13 +77,16 @@ def arrange(asks: Sequence[Ask]) -> Arrangement:
         else:
             known[ask.ref] = ask
     paths = _paths(known, report)
-    written = _written(known, {ask.ref for ask in asks}, report)
+    written = _written(known, {ask.ref for ask in asks}, missing)
+    for ask in known.values():
+        if ask.spec and (hint := ask.provider.idle(ask.spec)):
+            report.add(ask.place, f"{visible(ask.ref)}: nothing is asked for, so nothing is done", hint, severity="warning")
     specs = _adjusted(known)
     edges, order = _order(known, written, list(_implied(known, specs, paths)), report)
     resources = tuple(
         Arranged(known[ref], specs[ref], frozenset(edges[ref]), frozenset(specs[ref].follows) & known.keys()) for ref in order
     )
-    return Arrangement(resources, report)
+    return Arrangement(resources, report, missing)
 
 
 def _rank(ask: Ask) -> tuple[int, int, str]:
@@ -233,8 +241,9 @@ def _break_circles(known: Mapping[str, Ask], written: Edges, report: Report) -> 
     while len(order := _sorted(written)) < len(written):
         circle = _circle(written, written.keys() - set(order))
         ask = known[circle[0]]
-        places = ", ".join(f"{visible(ref)} at {known[ref].place}" for ref in circle[:-1])
-        report.add(_edge_place(ask, circle[1]), f"a circle of needs: {' → '.join(map(visible, circle))}", places)
+        places = listing([f"{ref} at {known[ref].place}" for ref in circle[:-1]], CIRCLE_SHOWN)
+        way = circle if len(circle) <= CIRCLE_SHOWN + 1 else [*circle[:CIRCLE_SHOWN], "…", circle[-1]]
+        report.add(_edge_place(ask, circle[1]), f"a circle of needs: {' → '.join(map(visible, way))}", places)
         del written[circle[0]][circle[1]]
 
 

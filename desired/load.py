@@ -12,14 +12,15 @@ mistakes are collected; `Invalid` carries the lot.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from desired.content import ContentCache, Contents
-from desired.files import Manifest, Read, read_bundle, read_fleet, read_host, read_hosts
+from desired.files import FleetFile, Manifest, Read, read_bundle, read_fleet, read_host, read_hosts, unread
 from desired.graph import Arranger
+from desired.known_hosts import bad_lines
 from desired.memo import Memo
 from desired.merge import Bundle, HostFile, Merger, Overlays
 from desired.model import Fleet, Host, Invalid, Place, Resource
@@ -28,13 +29,16 @@ from desired.report import Report
 from desired.schema import BundleSettings, FleetSettings, HostSettings
 from desired.source import Source, Unusable
 from desired.text import visible
-from desired.yaml import Document, parse
+from desired.yaml import SIZE_LIMIT, Document, parse
 
 FLEET = "fleet.yaml"
 HOSTS = "hosts.yaml"
 KNOWN_HOSTS = "hosts/known_hosts"
 FOLDERS = ("hosts", "bundles", "projects", "files", "secrets")
 """The folders that belong to a fleet; others are only read where a manifest names a file in them."""
+
+READ_FOLDERS = ("hosts", "bundles", "projects")
+"""Those that are read of themselves."""
 
 ReadT = TypeVar("ReadT")
 
@@ -81,13 +85,14 @@ class _Loader:
 
     def load(self) -> Fleet:
         self._check_names()
-        settings = self._fleet()
+        fleet = self._fleet()
+        settings = fleet.settings
         hosts = self._hosts()
         bundles = self._bundles()
         known_hosts = self._known_hosts()
         self._note_projects()
         merger = Merger(bundles, settings.vars, self._cache.overlays, self._report)
-        resources = self._resources(hosts, merger, settings)
+        resources = self._resources(hosts, merger, fleet)
         found = tuple(self._report)
         if any(diagnostic.severity == "error" for diagnostic in found):
             raise Invalid(found)
@@ -107,47 +112,53 @@ class _Loader:
             path = f"{odd.folder}/{odd.name}".removeprefix("/")
             if path.split("/")[0] in (*FOLDERS, FLEET, HOSTS):
                 self._report.add(Place(visible(path, 200)), f"{odd.reason} cannot be used here", "rename it")
-        for folder in FOLDERS:
+        for folder in READ_FOLDERS:
             if folder in self._source:
                 self._report.add(Place(folder), "this has to be a folder", "links and submodules are not followed")
+        for file in (FLEET, HOSTS):
+            if file not in self._source and self._source.under(f"{file}/"):
+                self._report.add(Place(file), "this has to be a file", "it is a folder")
+            if (other := file.replace(".yaml", ".yml")) in self._source:
+                self._report.add(Place(other), f"this is read by the name {file}", f"rename the file to {file}")
 
-    def _fleet(self) -> FleetSettings:
+    def _fleet(self) -> FleetFile:
         if FLEET not in self._source:
-            if not any(path == HOSTS or path.startswith("hosts/") for path in self._source):
+            if not (self._report.errors or any(path == HOSTS or path.startswith("hosts/") for path in self._source)):
                 message = "this is no fleet repository: there is neither fleet.yaml nor hosts/"
-                self._report.add(Place(FLEET), message, "begin one with an empty fleet.yaml and a file in hosts/")
-            return FleetSettings()
+                below = next((path.removesuffix(f"/{FLEET}") for path in self._source if path.endswith(f"/{FLEET}")), "")
+                hint = f"there is one in {visible(below)}: name it with -C" if below else "begin one with an empty fleet.yaml"
+                self._report.add(Place(FLEET), message, hint)
+            return FleetFile()
         read = self._file(FLEET, read_fleet)
         if read is None:
-            return FleetSettings()
-        settings, report = read
-        self._report.extend(report)
-        return settings
+            return FleetFile(whole=False)
+        self._report.extend(read.report)
+        return read
 
     def _hosts(self) -> dict[str, HostFile]:
-        reads: list[Read[HostSettings] | None] = []
+        reads: list[Read[HostSettings]] = []
         for path, name in self._yaml_files("hosts"):
-            reads.append(self._file(path, partial(read_host, name=name)))
-        if HOSTS in self._source:
-            reads.append(self._file(HOSTS, read_hosts))
+            read = self._file(path, partial(read_host, name=name))
+            reads.append(read or Read([unread(path, name, HostSettings)]))
+        if HOSTS in self._source and (read := self._file(HOSTS, read_hosts)):
+            reads.append(read)
         hosts = self._named(reads)
-        if not hosts and not self._report:
+        if not hosts and not self._report.errors:
             self._report.add(Place(FLEET), "the fleet has no hosts", "describe one in hosts/NAME.yaml", severity="warning")
         return dict(sorted(hosts.items()))
 
     def _bundles(self) -> dict[str, Bundle]:
-        reads: list[Read[BundleSettings] | None] = []
+        reads: list[Read[BundleSettings]] = []
         for path, name in self._yaml_files("bundles"):
-            reads.append(self._file(path, partial(read_bundle, name=name)))
+            read = self._file(path, partial(read_bundle, name=name))
+            reads.append(read or Read([unread(path, name, BundleSettings)]))
         return self._named(reads)
 
-    def _named(self, reads: list[Read[Any] | None]) -> dict[str, Manifest[Any]]:
+    def _named(self, reads: Iterable[Read[Any]]) -> dict[str, Manifest[Any]]:
         """The hosts or bundles by name; two whose names differ in their case at most are one too many."""
         named: dict[str, Manifest[Any]] = {}
         lowered: dict[str, Manifest[Any]] = {}
         for read in reads:
-            if read is None:
-                continue
             self._report.extend(read.report)
             for manifest in read.manifests:
                 if first := lowered.get(manifest.name.lower()):
@@ -166,7 +177,7 @@ class _Loader:
             name, dot, ending = path.removeprefix(f"{folder}/").rpartition(".")
             if ending == "yaml" and dot and "/" not in name:
                 found.append((path, name))
-            elif ending == "yaml":
+            elif ending == "yaml" or ".yaml/" in path:
                 self._report.add(
                     Place(visible(path)), f"files in subfolders of {folder}/ are not read", f"move it to {folder}/"
                 )
@@ -177,7 +188,7 @@ class _Loader:
     def _file(self, path: str, read: Callable[[Document], ReadT]) -> ReadT | None:
         """What `read` makes of a YAML file, or what it made of the same blob before."""
         try:
-            entry = self._source.check(path)
+            entry = self._source.check(path, SIZE_LIMIT)
             self._tree[path] = entry.id
             key = (path, entry.id)
             known: ReadT | None = self._cache.files.get(key)
@@ -195,7 +206,11 @@ class _Loader:
         try:
             data = self._source.read(KNOWN_HOSTS)
             self._tree[KNOWN_HOSTS] = self._source[KNOWN_HOSTS].id
-            return data.decode()
+            text = data.decode()
+            for line, reason in bad_lines(text):
+                hint = "ssh-keyscan -t ed25519 HOST prints such lines"
+                self._report.add(Place(KNOWN_HOSTS, line, 1), f"pins nothing: {reason}", hint, severity="warning")
+            return text
         except Unusable as error:
             self._report.add(Place(KNOWN_HOSTS), str(error), error.hint)
         except UnicodeDecodeError as error:
@@ -211,21 +226,25 @@ class _Loader:
                 )
 
     def _resources(
-        self, hosts: Mapping[str, HostFile], merger: Merger, settings: FleetSettings
+        self, hosts: Mapping[str, HostFile], merger: Merger, fleet: FleetFile
     ) -> dict[str, tuple[Mapping[str, Any], tuple[Resource, ...]]]:
         """Variables and resources of every host."""
         arrangements = {}
+        doubtful = set()
         for name, host in hosts.items():
             asks = merger.asks(host)
             for problem in {problem for ask in asks for problem in ask.problems}:
                 self._report.add(problem.place, problem.message, problem.hint)
             arrangement = self._cache.arranger.arrange(asks)
             arrangements[name] = arrangement
-            if arrangement.report:
-                self._report.extend(arrangement.report, hosts=[name])
+            self._report.extend(arrangement.report, hosts=[name])
+            if merger.whole(host):
+                self._report.extend(arrangement.missing, hosts=[name])
+            else:
+                doubtful.add(name)
         variables = {name: merger.vars(host) for name, host in hosts.items()}
-        contents = Contents(self._source, self._cache.contents, self._report)
-        filled = contents.fill(arrangements, lambda: _context(hosts, variables, settings))
+        contents = Contents(self._source, self._cache.contents, self._report, doubtful if fleet.whole else hosts)
+        filled = contents.fill(arrangements, lambda: _context(hosts, variables, fleet.settings))
         self._tree.update(contents.used)
         return {name: (variables[name], filled[name]) for name in hosts}
 

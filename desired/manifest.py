@@ -147,8 +147,8 @@ def read_sections(document: Document, loc: Loc, data: Mapping[str, Any], report:
         if isinstance(section, Provider):
             _read(document, (*loc, group), content, section, asks, report)
         elif not isinstance(content, dict):
-            kinds = ", ".join(section)
-            report.add(document.place((*loc, group)), f"{group}: expected a mapping with {kinds}, found {show(content)}")
+            message = f"{group}: expected a mapping with {' or '.join(section)}, found {show(content)}"
+            report.add(document.place((*loc, group)), message, f"write {group}: {{{next(iter(section))}: […]}}")
         else:
             for name, inner in content.items():
                 if name in section:
@@ -179,6 +179,9 @@ def _read(
             report.add(layer.place, f"{visible(name)} stands twice in {provider.section}", f"first at {first.place}")
             continue
         asks[ask.key] = ask
+        if layer.fields.get("follows") and type(provider).refresh is Provider.refresh:
+            message = f"follows has no effect on a {provider.spec.kind} beyond the order: it is never refreshed"
+            report.add(document.key_place((*layer.loc, "follows")), message, "write needs instead", severity="warning")
         refuse_secrets(document, layer.loc, layer.fields, report)
 
 

@@ -31,6 +31,8 @@ class Shared:
     asks: Mapping[Key, tuple[Ask, ...]]
     """Usually one ask each; several where bundles differ, and then the host has to decide."""
     disputed: tuple[Key, ...]
+    whole: bool
+    """Whether every bundle was found, and read whole."""
     vars: Mapping[str, tuple[tuple[Any, Place], ...]]
 
 
@@ -45,6 +47,8 @@ class Merger:
         self._fleet_vars = fleet_vars
         self._report = report
         self._shared: dict[tuple[str, ...], Shared] = {}
+        self._partial: set[str] = set()
+        """Bundles that name one that there is not."""
         self._brought: dict[str, tuple[str, ...]] = {}
         for name in bundles:
             self._bring(name)
@@ -73,11 +77,16 @@ class Merger:
                 )
         return {**self._fleet_vars, **{name: values[0][0] for name, values in shared.vars.items()}, **host.settings.vars}
 
+    def whole(self, host: HostFile) -> bool:
+        """Whether all that `host` is to be could be read: if not, what seems to be missing is no second mistake."""
+        found = len(self._known(host, host.settings.bundles)) == len(host.settings.bundles)
+        return host.whole and found and self._for(host).whole
+
     def _for(self, host: HostFile) -> Shared:
         names = self._known(host, host.settings.bundles)
         every = tuple(dict.fromkeys(inner for name in names for inner in self._brought[name]))
         if every not in self._shared:
-            self._shared[every] = _share([self._bundles[name] for name in every])
+            self._shared[every] = _share([self._bundles[name] for name in every], whole=self._partial.isdisjoint(every))
         return self._shared[every]
 
     def _known(self, manifest: Manifest[Any], names: Iterable[str]) -> list[str]:
@@ -88,7 +97,9 @@ class Merger:
                 known.append(name)
             else:
                 hint = meant(name, self._bundles, otherwise="bundles are the files in bundles/, named without .yaml")
-                self._report.add(manifest.where("bundles", index), f"there is no bundle {visible(name, 60)}", hint)
+                self._report.add(
+                    manifest.where("bundles", index), f"there is no bundle {visible(name, 60) or show(name)}", hint
+                )
         return known
 
     def _bring(self, start: str) -> None:
@@ -110,7 +121,10 @@ class Merger:
 
     def _inner(self, name: str) -> list[str]:
         bundle = self._bundles[name]
-        return self._known(bundle, bundle.settings.bundles)
+        known = self._known(bundle, bundle.settings.bundles)
+        if len(known) < len(bundle.settings.bundles):
+            self._partial.add(name)
+        return known
 
     def _circle(self, names: list[str]) -> None:
         bundle = self._bundles[names[0]]
@@ -129,7 +143,7 @@ class Merger:
             if fields:
                 self._report.add(
                     other.place,
-                    f"{visible(first.ref)} is asked for differently at {first.place} ({listing(fields)})",
+                    f"{visible(first.ref)} is asked for differently at {first.place}, in {listing(fields)}",
                     "let the bundles agree, or set these fields in the host's own file, which decides",
                     hosts=[host.name],
                 )
@@ -153,7 +167,7 @@ class Overlays:
         self._known.turn()
 
 
-def _share(bundles: list[Bundle]) -> Shared:
+def _share(bundles: list[Bundle], *, whole: bool) -> Shared:
     asks: dict[Key, tuple[Ask, ...]] = {}
     values: dict[str, tuple[tuple[Any, Place], ...]] = {}
     for bundle in bundles:
@@ -165,7 +179,8 @@ def _share(bundles: list[Bundle]) -> Shared:
             others = values.get(name, ())
             if all(_unlike(value, other) for other, _ in others):
                 values[name] = (*others, (value, bundle.where("vars", name)))
-    return Shared(asks, tuple(key for key, several in asks.items() if len(several) > 1), values)
+    disputed = tuple(key for key, several in asks.items() if len(several) > 1)
+    return Shared(asks, disputed, whole and all(bundle.whole for bundle in bundles), values)
 
 
 def _unlike(value: object, other: object) -> bool:

@@ -62,6 +62,8 @@ class Failure:
     hint: str
     name: str
     line: int
+    missing: bool = False
+    """It looks for a name that is not there."""
 
 
 class Context:
@@ -203,7 +205,8 @@ class _Batch:
             return
         number = len(self._results)
         if "error" in answer:
-            failure = Failure(visible(answer["error"], 400), visible(answer["hint"], 200), answer["name"], answer["line"] or 0)
+            message, hint = visible(answer["error"], 400), visible(answer["hint"], 200)
+            failure = Failure(message, hint, answer["name"], answer["line"] or 0, missing=answer["missing"])
             self._results[number] = failure
         elif "same" in answer:
             self._results[number] = self._results[answer["same"]]

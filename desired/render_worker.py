@@ -18,7 +18,16 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateNotFound, TemplateRuntimeError, TemplateSyntaxError, Undefined, meta
+from jinja2 import (
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateRuntimeError,
+    TemplateSyntaxError,
+    Undefined,
+    UndefinedError,
+    meta,
+)
 from jinja2.loaders import FunctionLoader
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
@@ -129,7 +138,7 @@ class Worker:
         for piece in self._environment.get_template(name).generate(context):
             size += len(piece)
             if size > OUTPUT_LIMIT:
-                raise ValueError(f"the result has more than {OUTPUT_LIMIT >> 20} MiB")
+                raise TemplateRuntimeError(f"the result has more than {OUTPUT_LIMIT >> 20} MiB")
             pieces.append(piece)
         result = "".join(pieces)
         result.encode()
@@ -158,7 +167,7 @@ def _failure(error: BaseException, template: str, known: set[str]) -> dict[str, 
     """What went wrong and in which line of which template."""
     if isinstance(error, TemplateSyntaxError):
         name = error.name if error.name in known else template
-        return {"error": str(error.message).rstrip("."), "hint": "", "name": name, "line": error.lineno}
+        return {"error": str(error.message).rstrip("."), "hint": "", "name": name, "line": error.lineno, "missing": False}
     name, line = _last_line(error.__traceback__, known) or (template, 0)
     match error:
         case RecursionError():
@@ -172,7 +181,8 @@ def _failure(error: BaseException, template: str, known: set[str]) -> dict[str, 
         case _:
             message = f"{type(error).__name__}: {error}"
     sentence, _, hint = message.partition("\n")
-    return {"error": sentence[:1000], "hint": hint[:1000], "name": name, "line": line}
+    missing = isinstance(error, UndefinedError)
+    return {"error": sentence[:1000], "hint": hint[:1000], "name": name, "line": line, "missing": missing}
 
 
 def _last_line(trace: TracebackType | None, known: set[str]) -> tuple[str, int] | None:

@@ -43,6 +43,10 @@ class Report:
             self._hosts.setdefault(diagnostic, {}).update(known | names)
         self._claims |= other._claims
 
+    @property
+    def errors(self) -> int:
+        return sum(diagnostic.severity == "error" for diagnostic in self._hosts)
+
     def __bool__(self) -> bool:
         return bool(self._hosts)
 

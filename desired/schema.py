@@ -1,7 +1,7 @@
 """The settings that fleet.yaml, host files and bundles may carry, as models. The sections of resources are in manifest.py.
 
-Read by `desired/files.py`, which validates with them, and by `desired/editor.py`, which prints them as JSON Schema: hence the
-descriptions and examples.
+Read by `desired/files.py`, which validates with them, and by `reconciler/render/json_schema.py`, which prints them as JSON
+Schema: hence the descriptions and examples.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from desired.address import parse_address
 from desired.model import Address
+from desired.text import show
 from providers.base import Line, Model, Seq, Sync
 
 Event: TypeAlias = Literal["drift", "failed", "recovered", "deployed", "unreachable"]
@@ -39,10 +40,17 @@ def _address(value: object) -> Address:
 
 
 def _jump(value: object) -> tuple[Address, ...]:
-    hops = tuple(_address(item) for item in (value if isinstance(value, list) else [value]))
-    if any(hop.local for hop in hops):
+    return tuple(_hop(item) for item in (value if isinstance(value, list) else [value]))
+
+
+def _hop(value: object) -> Address:
+    try:
+        hop = _address(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, found {show(value)}") from error
+    if hop.local:
         raise ValueError("local cannot be a host to jump through")
-    return hops
+    return hop
 
 
 def _alert_url(value: object) -> object:

@@ -60,7 +60,7 @@ def meant(word: str, candidates: Iterable[str], otherwise: str = "") -> str:
     known = list(candidates)
     if found := nearest(word, known):
         return f"did you mean {visible(found)}?"
-    return otherwise or (f"there is: {listing(sorted(known), 20)}" if known else "")
+    return otherwise or (f"there is: {listing(sorted(known), 30)}" if known else "")
 
 
 def listing(names: Sequence[str], most: int = 12) -> str:

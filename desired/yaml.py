@@ -23,13 +23,14 @@ SIZE_LIMIT = 1 << 20
 DEPTH_LIMIT = 64
 NODE_LIMIT = 100_000
 """Values in one file, with every alias counted as what it stands for: a bomb of aliases ends here."""
-_SECOND_OPINION_LIMIT = 256 << 10
+_SECOND_OPINION_LIMIT = 64 << 10
 """Above this size libyaml's own message has to do: the pure parser would take seconds to find the same mistake."""
 
 Loc: TypeAlias = Sequence[str | int]
 
 _FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _FORBIDDEN_ESCAPED = re.compile("[\0\ud800-\udfff]")
+_SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _DIRECTIVE = re.compile(r"(?:[ \t]*(?:#[^\r\n]*)?(?:\r\n|\r|\n))*%")
 _HAS_LIBYAML: Final[bool] = bool(pyyaml.__with_libyaml__)
 
@@ -129,10 +130,11 @@ def _decode(data: bytes) -> str:
         valid = data[: error.start].decode("utf-8")
         raise _at(valid, len(valid), f"the byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8") from error
     if match := _FORBIDDEN.search(text):
-        name = "NUL" if match[0] == "\0" else f"U+{ord(match[0]):04X}"
-        raise _at(
-            text, match.start(), f"the control character {name} cannot stand here", r'write it as an escape, as in "\x1b"'
-        )
+        code = ord(match[0])
+        name = f"U+{code:04X}" if code else "NUL"
+        escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+        hint = f'delete it, or write it as an escape in double quotes: "{escape}"' if code else "delete it"
+        raise _at(text, match.start(), f"the control character {name} cannot stand here", hint)
     return text
 
 
@@ -164,6 +166,8 @@ def _pure_events(text: str, first_opinion: Exception | None = None) -> Iterator[
         raise _syntax(first_opinion or error) from error
 
 
+_KEY_LIMIT = 1024
+_NO_COLON = "could not find expected ':'"
 _WORDING: Final = (
     ("\\t' that cannot start any token", "a tab cannot be used for indentation", "use blanks"),
     ("cannot start any token", "a word cannot begin with this character", "write the value in quotes"),
@@ -172,11 +176,11 @@ _WORDING: Final = (
         'a colon with a blank behind it cannot stand here ("key: value" inside a value?)',
         "quote it",
     ),
-    ("could not find expected ':'", "a key without a colon", "write key: value"),
+    (_NO_COLON, "a key without a colon", "write key: value"),
     ("found '<stream end>'", "the file ends in the middle of a value", "close what was opened"),
     ("unexpected end of stream", "the quote is never closed", ""),
     ("unknown escape character", "an escape that YAML does not know", r"write \\ for a backslash, or use single quotes"),
-    ("expected hexadecimal", "an escape that is cut short", r"write \\ for a backslash, or use single quotes"),
+    ("hexdecimal", "an escape that is cut short", r"write \\ for a backslash, or use single quotes"),
     ("expected ',' or ']'", "the list that begins with [ lacks a comma or its ]", ""),
     ("expected ',' or '}'", "the mapping that begins with { lacks a comma or its }", ""),
     ("expected <block end>", "the indentation does not fit the lines above", "align it with them"),
@@ -193,6 +197,8 @@ def _syntax(error: Exception) -> _Fatal:
     mark = getattr(error, "problem_mark", None) or begin
     if mark is None:
         return _Fatal(None, f"this is not YAML: {visible(str(error), 100)}")
+    if _NO_COLON in problem and begin is not None and begin.line == mark.line and mark.column - begin.column > _KEY_LIMIT:
+        return _Fatal(begin, f"a key of more than {_KEY_LIMIT} characters", "YAML takes no longer ones")
     for sign, message, hint in _WORDING:
         if sign in problem:
             begun = begin if "quote" in message or "begins with" in message else None
@@ -260,7 +266,7 @@ class _Composer:
             raise _Fatal(mark, "a file cannot be one block of text", "write a mapping, as in key: value")
         if event.tag is not None:
             self._refuse_tag(event)
-        elif not plain and event.style == '"' and (match := _FORBIDDEN_ESCAPED.search(text)):
+        elif not plain and event.style == '"' and (match := _FORBIDDEN_ESCAPED.search(text := _joined(text))):
             self.problem(line, column, f"the text holds an escaped {'NUL' if match[0] == chr(0) else 'half of a character'}")
             text = _FORBIDDEN_ESCAPED.sub("\ufffd", text)
         if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is _AWAIT_KEY:
@@ -300,9 +306,8 @@ class _Composer:
         if len(self._stack) == DEPTH_LIMIT:
             raise _Fatal(event.start_mark, f"nested more than {DEPTH_LIMIT} levels deep")
         if self._stack and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is _AWAIT_KEY:
-            raise _Fatal(
-                event.start_mark, "a key must be text, not a list or a mapping", "write a value that begins with {{ in quotes"
-            )
+            hint = "write a value that begins with {{ in quotes" if isinstance(value, dict) else "write the key in quotes"
+            raise _Fatal(event.start_mark, "a key must be text, not a list or a mapping", hint)
         node = Node(event.start_mark.line + 1, event.start_mark.column + 1)
         node.children = {}
         self._count(1, event.start_mark)
@@ -372,6 +377,11 @@ class _Composer:
             "tags (!) are not used here",
             "delete the tag, or write the value in quotes if it is text",
         )
+
+
+def _joined(text: str) -> str:
+    r"""`text` with a character that JSON wrote as two escapes (`\ud83d\ude00`) as the one that it is."""
+    return _SURROGATES.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
 
 
 def _is_text(text: str) -> bool:

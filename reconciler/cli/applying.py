@@ -132,9 +132,15 @@ async def _said_yes(question: str, screen: Screen) -> bool:
     loop.add_reader(screen.input, typed.set)
     try:
         await typed.wait()
+    except asyncio.CancelledError:  # Ctrl-C
+        screen.err.write("\n")
+        raise
     finally:
         loop.remove_reader(screen.input)
-    return screen.input.readline().strip().lower() in ("y", "yes")
+    answer = screen.input.readline()
+    if not answer.endswith("\n"):  # Ctrl-D
+        screen.err.write("\n")
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _tell(run: FleetRun, plan: Plan, task: _Task, screen: Screen) -> Exit:

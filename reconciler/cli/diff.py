@@ -24,11 +24,20 @@ def diff(cli: Cli, old: str, new: str, *, worktree: bool, diff: bool, as_json: b
     if worktree and new != "HEAD":
         raise click.UsageError("either REV2 or --worktree, not both")
     from desired.compare import compare
+    from desired.model import Invalid
     from reconciler.cli.loading import load_fleet
     from reconciler.errors import Exit
     from reconciler.render.comparison import comparison_document, comparison_lines
+    from reconciler.render.lines import line
 
-    comparison = compare(load_fleet(cli.folder, old).fleet, load_fleet(cli.folder, new, worktree=worktree).fleet)
+    fleets = []
+    for revision, in_worktree in ((old, False), (new, worktree)):
+        try:
+            fleets.append(load_fleet(cli.folder, revision, worktree=in_worktree).fleet)
+        except Invalid:
+            cli.screen.tell(line(("the working tree" if in_worktree else revision, "bold"), " is not valid:"))
+            raise
+    comparison = compare(*fleets)
     if as_json:
         cli.screen.document(comparison_document(comparison))
     else:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from desired.git import commit_source, open_repository, uncommitted, worktree_source
+from desired.git import commit_source, folder_in, open_repository, uncommitted, worktree_source
 from desired.load import load
 from desired.model import Fleet, Host, Invalid
 from desired.text import meant
@@ -30,15 +30,15 @@ class Loaded:
     """Files of the working tree that differ from the commit that was loaded."""
 
 
-
 def load_fleet(folder: Path, revision: str = "HEAD", *, worktree: bool = False) -> Loaded:
     """Raises `Invalid` with every diagnostic, or `RepositoryError`."""
     repository = open_repository(folder)
+    inside = folder_in(repository, folder)
     if worktree:
-        return Loaded(load(worktree_source(repository)), revision)
-    changed = tuple(uncommitted(repository)) if revision == "HEAD" else ()
+        return Loaded(load(worktree_source(repository, inside)), revision)
+    changed = tuple(uncommitted(repository, inside)) if revision == "HEAD" else ()
     try:
-        return Loaded(load(commit_source(repository, revision)), revision, changed)
+        return Loaded(load(commit_source(repository, revision, inside)), revision, changed)
     except Invalid as invalid:
         invalid.uncommitted = changed
         raise

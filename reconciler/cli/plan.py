@@ -43,6 +43,8 @@ def plan(  # noqa: PLR0913  one argument for each option
     """
     if as_json and markdown:
         raise click.UsageError("--json and --markdown cannot both be")
+    if worktree and revision != "HEAD":
+        raise click.UsageError("either --rev or --worktree, not both")
     if out is not None and worktree:
         raise click.UsageError(
             "a plan of the working tree cannot be saved: only commits are applied; leave --out or --worktree away"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from desired.model import Fleet, Host
 from reconciler.cli.loading import load_fleet, select, tell_uncommitted, tell_warnings
-from reconciler.cli.saved import save
+from reconciler.cli.saved import refuse_place, save
 from reconciler.cli.screen import Screen
 from reconciler.cli.survey import survey
 from reconciler.errors import Exit
@@ -61,6 +61,8 @@ class Terms:
 
 
 def plan_fleet(folder: Path, terms: Terms, screen: Screen) -> Made:
+    if terms.out is not None:
+        refuse_place(terms.out)
     loaded = load_fleet(folder, terms.revision, worktree=terms.worktree)
     fleet = loaded.fleet
     chosen = select(fleet, terms.hosts)

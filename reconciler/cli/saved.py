@@ -20,8 +20,25 @@ from reconciler.render.words import short
 LARGEST = 256 << 20
 
 
+def refuse_place(file: Path) -> None:
+    """Says before anything is asked that no plan can be saved in `file`. What is no plain file (a device, a pipe) is never
+    replaced by one."""
+    if file.exists() and not file.is_file():
+        raise CommandError(f"{file} is not a file that a plan could be saved in", "name a file: --out plan.json")
+    if not file.absolute().parent.is_dir():
+        raise CommandError(f"the plan cannot be saved: {file.parent} is not a folder", "make it, or name another file")
+
+
 def save(plan: Plan, file: Path) -> None:
     """Whole or not at all, and for its owner only: diffs show what is in files."""
+    file = file.resolve()
+    try:
+        _write(plan, file)
+    except OSError as error:
+        raise CommandError(f"the plan could not be saved in {file}: {error.strerror}") from error
+
+
+def _write(plan: Plan, file: Path) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:

@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, TextIO
 
 from reconciler.render.lines import Line, paint
@@ -34,6 +35,7 @@ class Screen:
 
     @classmethod
     def standard(cls) -> Self:
+        _open_closed()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -64,8 +66,7 @@ class Screen:
 
     def raw(self, text: str) -> None:
         """A result that is already text."""
-        self.out.write(text)
-        self.out.flush()
+        self._put(self.out, text)
 
     @property
     def can_ask(self) -> bool:
@@ -86,8 +87,25 @@ class Screen:
         return shutil.get_terminal_size().columns if _terminal(stream) else None
 
     def _write(self, stream: TextIO, lines: Iterable[Line]) -> None:
-        stream.write(paint(lines, color=self.colored(stream), width=self.columns(stream), signs=_has_signs(stream)))
-        stream.flush()
+        self._put(stream, paint(lines, color=self.colored(stream), width=self.columns(stream), signs=_has_signs(stream)))
+
+    def _put(self, stream: TextIO, text: str) -> None:
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk
+            error.filename = "standard output" if stream is self.out else "standard error"
+            raise
+
+
+def _open_closed() -> None:
+    """Whoever started us may have closed a standard stream (`>&-`): it becomes /dev/null, lest the next file or connection
+    that is opened takes its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  stays open
 
 
 def _terminal(stream: TextIO) -> bool:

@@ -37,7 +37,7 @@ class Waiting:
 
     def answered(self, run: HostRun) -> None:
         self._open.pop(run.host.name, None)
-        if self._drawn:
+        if self._drawn and self._open:
             self._draw()
 
     def _draw(self) -> None:

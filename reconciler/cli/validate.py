@@ -18,6 +18,8 @@ def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
 
     Prints every mistake as file:line:column, with what to do. Exit code 0: valid; 1: not.
     """
+    if worktree and revision != "HEAD":
+        raise click.UsageError("either --rev or --worktree, not both")
     from desired.model import Invalid
     from reconciler.cli.loading import load_fleet, tell_uncommitted
     from reconciler.errors import Exit

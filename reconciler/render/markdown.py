@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from reconciler.plan import Action, HostPlan, Plan
-from reconciler.render.words import SIGNS, beside, cause_words, headline, problem_words, ran, source_words
+from reconciler.render.words import SIGNS, cause_words, headline, problem_words, ran, source_words, summary_words
 from reconciler.text import plural, visible
 
 OPEN_LINES = 12
@@ -24,8 +24,8 @@ def plan_markdown(plan: Plan, *, diff: bool = True) -> str:
 def _document(plan: Plan, *, diff: bool) -> Iterator[str]:
     yield f"## Plan for {source_words(plan)}"
     yield ""
-    summary = plan.summary()
-    yield f"**{_plain(summary[:1].upper() + summary[1:])}**" + "".join(f"; {part}" for part in beside(plan)) + "."
+    summary, parts = summary_words(plan)
+    yield f"**{_plain(summary)}**" + "".join(f"; {part}" for part in parts) + "."
     quiet = [
         host for host in plan.hosts if not (host.problem or host.actions or host.unknown or host.released or host.warnings)
     ]

@@ -10,6 +10,7 @@ from reconciler.fleet_run import HostRun
 from reconciler.order import REFRESH
 from reconciler.plan import Action, HostPlan
 from reconciler.render.lines import BLANK, Line, Style, line
+from reconciler.render.terminal import names_line
 from reconciler.render.words import done_words
 from reconciler.text import plural
 
@@ -28,19 +29,26 @@ _STATES: dict[str, tuple[str, Style]] = {
 def outcome_lines(runs: Iterable[HostRun]) -> Iterator[Line]:
     """Every host that was to be converged, and a last line for all."""
     runs = list(runs)
+    told: dict[str, tuple[list[str], Line, list[Line]]] = {}
     for run in runs:
         if run.outcome is not None and run.plan is not None:
-            yield from _host(run.plan, run.outcome)
-            yield BLANK
+            head, *more = _host(run.plan, run.outcome)
+            names, _, _ = told.setdefault(repr((head, more)), ([], head, more))
+            names.append(run.plan.host)
+    for names, head, more in told.values():
+        yield names_line(names, *head.spans)
+        yield from more
+        yield BLANK
     yield from total_lines(runs)
 
 
 def _host(plan: HostPlan, outcome: Outcome) -> Iterator[Line]:
+    """What became of one host. The first line is what stands behind its name."""
     word, style = _STATES[outcome.status]
     if outcome.status == "converged" and not outcome.fates:
-        yield line((plan.host, "bold"), ": ", (word, style), f", {plural(plan.resources, 'resource')} as asked")
+        yield line(": ", (word, style), f", {plural(plan.resources, 'resource')} as asked")
         return
-    yield line((plan.host, "bold"), ": ", (word, style), _counts(outcome))
+    yield line(": ", (word, style), _counts(outcome))
     if outcome.message:
         yield line(outcome.message, indent=4, hang=0)
     if outcome.hint:

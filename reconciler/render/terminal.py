@@ -5,12 +5,12 @@ Called by `reconcile plan` and, before it asks, by `reconcile apply`. Golden tex
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from reconciler.plan import Action, HostPlan, Plan, Sign
 from reconciler.render.lines import BLANK, Line, Span, Style, line
-from reconciler.render.words import SIGNS, beside, budget_words, cause_words, headline, problem_words, ran, source_words
+from reconciler.render.words import SIGNS, budget_words, cause_words, headline, problem_words, ran, source_words, summary_words
 from reconciler.text import plural
 
 STYLES: Mapping[Sign, Style] = MappingProxyType({"create": "green", "change": "yellow", "delete": "red", "refresh": "cyan"})
@@ -26,8 +26,9 @@ def plan_lines(plan: Plan, *, diff: bool = True, allowed: int | None = None) -> 
     yield line(("Plan", "bold"), f" for {source_words(plan)}, {plural(len(plan.hosts), 'host')}")
     yield BLANK
     block: list[Line] = []
-    for host in plan.hosts:
-        above, block = block, list(host_lines(host, plan, diff=diff))
+    shown: dict[str, str] = {}
+    for hosts in _alike(plan.hosts):
+        above, block = block, list(_host_lines(hosts, plan, shown, diff=diff))
         if above and (len(above) > 1 or len(block) > 1):
             yield BLANK
         yield from block
@@ -36,17 +37,36 @@ def plan_lines(plan: Plan, *, diff: bool = True, allowed: int | None = None) -> 
     yield from summary_lines(plan, allowed)
 
 
-def host_lines(host: HostPlan, plan: Plan, *, diff: bool = True) -> Iterator[Line]:
-    """One host: a single line where there is nothing to say."""
+def _alike(hosts: Iterable[HostPlan]) -> list[list[HostPlan]]:
+    """Hosts of which exactly the same would be told, together; those with nothing to do stay each on its own line."""
+    groups: dict[str, list[HostPlan]] = {}
+    for host in hosts:
+        told = host.actions and host.problem is None
+        key = repr(host.model_copy(update={"host": ""})) if told else host.host
+        groups.setdefault(key, []).append(host)
+    return list(groups.values())
+
+
+def _host_lines(hosts: Sequence[HostPlan], plan: Plan, shown: dict[str, str], *, diff: bool) -> Iterator[Line]:
+    """One host, or several that are alike: a single line where there is nothing to say. `shown` collects what was told in full
+    and on which host, so that the next one needs to say no more than that it is the same."""
+    host = hosts[0]
     if host.problem is not None:
         yield from _problem(host)
         return
     if not (host.actions or host.unknown):
         yield line((host.host, "bold"), f": nothing to do, {plural(host.resources, 'resource')} as asked")
     else:
-        yield line((host.host, "bold"))
+        yield names_line([one.host for one in hosts])
     for action in host.actions:
-        yield from _action(action, host, plan, diff=diff)
+        title, *more = _action(action, host, plan, diff=diff)
+        key = repr((title, more))
+        if more and key in shown and not (action.deletions or action.held or action.unsure):
+            yield Line((*_title(action), (f"  as on {shown[key]}", "dim")), title.indent, title.hang)
+            continue
+        shown.setdefault(key, host.host)
+        yield title
+        yield from more
     for item in host.unknown:
         yield line(("? ", "alarm"), (item.ref, "bold"), f"  unknown: {item.reason}", indent=2, hang=4)
         yield line((f"nothing is done to it, nor to what needs it; {item.place}", "dim"), indent=6)
@@ -66,13 +86,14 @@ def _problem(host: HostPlan) -> Iterator[Line]:
 
 
 def _action(action: Action, host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[Line]:
-    style: Style = STYLES[action.action] if action.held is None else "dim"
-    title: list[Span] = [(f"{SIGNS[action.action]} ", style), (action.ref, "dim" if action.held else "bold")]
-    yield line(*title, (f"  {headline(action)}", style), indent=2, hang=4)
+    asked = action.cause.why == "commit"
+    place: Span = (f"  {action.cause.place}" if asked else "", "dim")
+    yield line(*_title(action), place, indent=2, hang=4)
     if action.held is not None:
         yield line((f"held back, will not be done: {action.held}", "yellow"), indent=6)
-    why = "".join(piece if isinstance(piece, str) else piece.text for piece in cause_words(action, host, plan))
-    yield line((why, "dim"), indent=6)
+    if not asked:
+        why = "".join(piece if isinstance(piece, str) else piece.text for piece in cause_words(action, host, plan))
+        yield line((why, "dim"), indent=6)
     yield from _fields(action, diff=diff)
     if action.unsure is not None:
         yield line(("cannot be known yet: ", "yellow"), action.unsure, indent=6)
@@ -86,6 +107,24 @@ def _action(action: Action, host: HostPlan, plan: Plan, *, diff: bool) -> Iterat
         yield line(("deletes: ", "red"), ", ".join(action.deletions), _counted(action), indent=6)
     if diff:
         yield from diff_lines(action.diff)
+
+
+def _title(action: Action) -> list[Span]:
+    style: Style = STYLES[action.action] if action.held is None else "dim"
+    return [
+        (f"{SIGNS[action.action]} ", style),
+        (action.ref, "dim" if action.held else "bold"),
+        (f"  {headline(action)}", style),
+    ]
+
+
+def names_line(names: Sequence[str], *after: str | Span) -> Line:
+    """The head of a block: one host, or several that are alike."""
+    parts: list[str | Span] = [(names[0], "bold")]
+    for name in names[1:]:
+        parts += [", ", (name, "bold")]
+    alike: Span = (f"  ({len(names)} hosts, all alike)" if len(names) > 1 else "", "dim")
+    return line(*parts, *after, alike)
 
 
 def _counted(action: Action) -> Span:
@@ -119,10 +158,9 @@ def diff_lines(diff: tuple[str, ...]) -> Iterator[Line]:
 
 def summary_lines(plan: Plan, allowed: int | None = None) -> Iterator[Line]:
     """What it comes to, in one line; and when it deletes too much, that it does."""
-    style: Style = "bold" if plan.changes else "green"
-    summary = plan.summary()
-    parts = beside(plan)
-    yield line((summary[:1].upper() + summary[1:], style), "".join(f"; {part}" for part in parts) + ".")
+    style: Style = "bold" if plan.changes or any(host.problem is not None for host in plan.hosts) else "green"
+    summary, parts = summary_words(plan)
+    yield line((summary, style), "".join(f"; {part}" for part in parts) + ".")
     words = budget_words(plan, allowed) if allowed is not None else None
     if words is not None:
         message, hint = words

@@ -61,6 +61,16 @@ class Foreign:
     text: str
 
 
+def summary_words(plan: Plan) -> tuple[str, list[str]]:
+    """What the plan comes to, and what stands beside it. Of hosts that could not be asked it never says that there is nothing
+    to do."""
+    summary, parts = plan.summary(), beside(plan)
+    asked = sum(host.problem is None for host in plan.hosts)
+    if not plan.changes and asked < len(plan.hosts):
+        summary = f"nothing to do on {plural(asked, 'host')}" if asked else parts.pop()
+    return summary[:1].upper() + summary[1:], parts
+
+
 def cause_words(action: Action, host: HostPlan, plan: Plan) -> list[str | Foreign]:
     """Why the action is in the plan: a sentence in pieces, so that a renderer can set off what is not ours."""
     cause = action.cause

@@ -112,3 +112,18 @@ def test_a_demo_that_is_kept_can_be_gone_on_with(tmp_path: Path, monkeypatch: py
     screen = Screen(io.StringIO(), io.StringIO(), io.StringIO())
     assert run(["demo", "--keep"], screen) == 0
     assert run(["-C", str(tmp_path / "demo/fleet"), "plan", "--detailed-exitcode"], screen) == 0
+
+
+def test_a_comparison_says_which_of_the_two_is_not_valid(fleet: Fleet, console: Console) -> None:
+    fleet.commit({"hosts/nas.yaml": "address: local\nbogus: 1\n"})
+    fleet.commit({"hosts/nas.yaml": "address: local\n"})
+    result = console("diff", "HEAD~1")
+    assert result.code == 1, result
+    assert result.err.startswith("HEAD~1 is not valid:\nhosts/nas.yaml:2:1: error: there is no key bogus here"), result
+
+
+def test_a_fleet_in_a_folder_of_a_larger_repository_is_found_by_its_folder(fleet: Fleet, console: Console) -> None:
+    fleet.commit({"machines/fleet.yaml": "", "machines/hosts/nas.yaml": "address: local\n"})
+    fleet.write({"elsewhere": "x"})
+    assert console("validate", folder=fleet.root / "machines").out == "valid: 1 host, 0 resources\n"
+    assert "there is one in machines: name it with -C" in console("validate").out

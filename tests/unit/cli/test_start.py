@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fleet import Fleet
+from tests.fleet import Fleet, reconcile_command
 from tests.unit.cli.console import host_file
 from tests.unit.cli.terminal import ROOT
 
@@ -41,3 +41,21 @@ def test_a_plan_of_this_machine_loads_neither_ssh_nor_rich_nor_deepdiff(fleet: F
 def test_a_validation_loads_nothing_that_talks_to_hosts(fleet: Fleet, sandbox: Path) -> None:
     fleet.commit({"hosts/nas.yaml": host_file(sandbox, "")})
     assert not loaded("-C", str(fleet.root), "validate") & {"asyncssh", "rich", "deepdiff"}
+
+
+def test_a_closed_standard_stream_is_no_fault_and_its_number_goes_to_nobody_else(fleet: Fleet, sandbox: Path) -> None:
+    fleet.commit({"hosts/nas.yaml": host_file(sandbox, 'files:\n  @/motd: {content: "welcome\\n"}\n')})
+    command = [reconcile_command(), "-C", str(fleet.root), "apply", "--yes"]
+    for closed in (">&-", "2>&-", "<&-", ">&- 2>&- <&-"):
+        (sandbox / "motd").unlink(missing_ok=True)
+        done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done
+        assert "fault" not in done.stderr
+        assert (sandbox / "motd").read_text() == "welcome\n"
+
+
+def test_a_full_disk_behind_the_output_is_named(fleet: Fleet) -> None:
+    fleet.commit({"hosts/nas.yaml": "address: local\n"})
+    command = [reconcile_command(), "-C", str(fleet.root), "validate"]
+    done = subprocess.run(["sh", "-c", '"$@" >/dev/full', "sh", *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")

@@ -15,8 +15,8 @@ def test_from_the_first_plan_to_an_empty_one(fleet: Fleet, console: Console, san
     commit = fleet.commit({"hosts/nas.yaml": host_file(sandbox, MOTD)})
     plan = console("plan")
     assert plan.code == 0, plan
-    assert f"  + file:{sandbox}/motd  create\n" in plan.out
-    assert f"because commit {commit[:10]} asks for it, hosts/nas.yaml:4:3" in plan.out
+    assert f"Plan for commit {commit[:10]}, 1 host" in plan.out
+    assert f"  + file:{sandbox}/motd  create  hosts/nas.yaml:4:3\n" in plan.out
     assert not (sandbox / "motd").exists()
     assert not (sandbox / "inventory").exists()
 
@@ -116,7 +116,7 @@ def test_the_unknown_stands_beside_the_rest(fleet: Fleet, console: Console, sand
     files = f'commands:\n  ask:\n    run: "true"\n    only_if: no-such-program-anywhere\n{MOTD}'
     fleet.commit({"hosts/nas.yaml": host_file(sandbox, files)})
     plan = console("plan")
-    assert f"  + file:{sandbox}/motd  create\n" in plan.out
+    assert f"  + file:{sandbox}/motd  create  hosts/nas.yaml:" in plan.out
     assert "  ? command:ask  unknown: " in plan.out
     assert "1 to create on 1 host; 1 resource unknown." in plan.out
     assert console("plan", "--detailed-exitcode").code == 1

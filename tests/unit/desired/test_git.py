@@ -259,7 +259,7 @@ def test_a_large_manifest_is_refused_before_it_is_read(fleet: Fleet, monkeypatch
     monkeypatch.setattr(source, "_read_blob", lambda *_: pytest.fail("the blob was read"))
     with pytest.raises(Invalid) as caught:
         load(source)
-    assert "hosts/web.yaml has 9.0 MiB; the limit here is 8 MiB" in str(caught.value.diagnostics[0])
+    assert "hosts/web.yaml has 9.0 MiB; the limit here is 1 MiB" in str(caught.value.diagnostics[0])
 
 
 def test_a_large_file_may_be_installed_but_not_rendered(fleet: Fleet) -> None:

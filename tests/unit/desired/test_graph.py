@@ -180,9 +180,9 @@ def test_what_is_absent_may_lie_in_what_is_absent_or_in_what_is_a_file_now() -> 
 
 
 MANIFEST = """
-files:
-  /a: {{content: x, {key}: [{target}]}}
-  /b: {{content: x}}
+services:
+  name-daemon: {{running: true, {key}: [{target}]}}
+files: {{/b: {{content: x}}}}
 directories: {{/srv/app: }}
 """
 
@@ -204,7 +204,7 @@ directories: {{/srv/app: }}
 def test_a_reference_to_nothing_is_a_mistake_with_the_nearest_right_one(fleet: Fleet, target: str, hint: str, key: str) -> None:
     empty = '""'
     found = mistake(fleet, {"hosts/web.yaml": HOST + MANIFEST.format(key=key, target=f'"{target}"')})
-    assert found.startswith(f"hosts/web.yaml:4:{23 + len(key)}: error: {key}: {target or empty} is not declared on this host")
+    assert found.startswith(f"hosts/web.yaml:4:{35 + len(key)}: error: {key}: {target or empty} is not declared on this host")
     assert hint in found
 
 
@@ -216,15 +216,16 @@ def test_a_reference_to_something_that_is_wrong_itself_is_not_a_second_mistake(f
 def test_a_circle_is_a_mistake_that_shows_its_way_round(fleet: Fleet) -> None:
     text = HOST + (
         "files:\n"
-        "  /a: {content: x, needs: ['file:/b']}\n"
-        "  /b: {content: x, follows: ['file:/c']}\n"
+        "  /a: {content: x, needs: ['service:b']}\n"
         "  /c: {content: x, needs: ['file:/d', 'file:/a']}\n"
         "  /d: {content: x}\n"
         "  /behind: {content: x, needs: ['file:/a']}\n"
+        "services:\n"
+        "  b: {running: true, follows: ['file:/c']}\n"
     )
     assert mistake(fleet, {"hosts/web.yaml": text}) == (
-        "hosts/web.yaml:3:28: error: a circle of needs: file:/a → file:/b → file:/c → file:/a\n"
-        "    file:/a at hosts/web.yaml:3:3, file:/b at hosts/web.yaml:4:3, file:/c at hosts/web.yaml:5:3"
+        "hosts/web.yaml:3:28: error: a circle of needs: file:/a → service:b → file:/c → file:/a\n"
+        "    file:/a at hosts/web.yaml:3:3, service:b at hosts/web.yaml:8:3, file:/c at hosts/web.yaml:4:3"
     )
 
 

@@ -110,7 +110,7 @@ def test_bundles_that_differ_are_a_mistake_with_both_places(fleet: Fleet, one: s
         "files/a": "a",
     }
     assert mistake(fleet, {"hosts/web.yaml": BOTH, **files}) == (
-        f"bundles/two.yaml:1:9: error: file:/a is asked for differently at bundles/one.yaml:1:9 ({fields}) (host web)\n"
+        f"bundles/two.yaml:1:9: error: file:/a is asked for differently at bundles/one.yaml:1:9, in {fields} (host web)\n"
         "    let the bundles agree, or set these fields in the host's own file, which decides"
     )
 
@@ -133,7 +133,7 @@ def test_but_only_where_it_says_something_about_it(fleet: Fleet) -> None:
             "bundles/two.yaml": "files: {/a: {content: a, mode: '0644'}}\n",
         },
     )
-    assert "asked for differently at bundles/one.yaml:1:9 (mode) (host web)" in found
+    assert "asked for differently at bundles/one.yaml:1:9, in mode (host web)" in found
 
 
 def test_a_bundle_that_is_not_there_is_named_with_the_nearest(fleet: Fleet) -> None:

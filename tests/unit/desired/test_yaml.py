@@ -147,8 +147,11 @@ def test_words_mean_what_yaml_1_2_says(text: str, expected: object) -> None:
         (b"a: \xff", "f.yaml:1:4: error: the byte 0xff is not UTF-8"),
         (b"a: 1\nb: \xc3", "f.yaml:2:4: error: the byte 0xc3 is not UTF-8"),
         ("a: 1".encode("utf-16"), "f.yaml:1:1: error: the file is UTF-16\n    save it as UTF-8"),
-        (b"a: x\0y", "f.yaml:1:5: error: the control character NUL cannot stand here"),
-        ("a: \x1b[1m", "f.yaml:1:4: error: the control character U+001B cannot stand here"),
+        (b"a: x\0y", "f.yaml:1:5: error: the control character NUL cannot stand here\n    delete it"),
+        ('a: "C:\\Users"', "f.yaml:1:9: error: an escape that is cut short"),
+        ("[a]: b", "f.yaml:1:1: error: a key must be text, not a list or a mapping\n    write the key in quotes"),
+        ("a: 1\n" + "x" * 1100 + ": 1", "f.yaml:2:1: error: a key of more than 1024 characters"),
+        ("a: \x1b[1m", "f.yaml:1:4: error: the control character U+001B cannot stand here\n    delete it, or write it as"),
         ("a: x\u2028y", "f.yaml:1:5: error: the control character U+2028 cannot stand here"),
         (b"a: " + b"x" * (1 << 20), "f.yaml:1:1: error: the file has 1.0 MiB; the limit for YAML is 1 MiB"),
     ],
@@ -313,3 +316,15 @@ def test_without_libyaml_files_are_read_all_the_same(monkeypatch: pytest.MonkeyP
     slow = parse(text, "f.yaml")
     assert (slow.value, _places(slow.root)) == (fast.value, _places(fast.root))
     assert str(parse(b"a: 'x", "f.yaml").problems[0]).startswith("f.yaml:1:4: error: the quote is never closed")
+
+
+def test_a_character_that_json_wrote_as_two_escapes_is_one_character() -> None:
+    assert value(json.dumps({"a 😀": ["😀", "x"]})) == {"a 😀": ["😀", "x"]}
+    assert "an escaped half of a character" in problem('a: "\\ud83d x"')
+
+
+def test_a_mistake_at_the_end_of_a_large_file_is_told_within_a_second() -> None:
+    lines = "".join(f"  key{number}: [a, b, {{c: d}}]\n" for number in range(8500))
+    start = time.monotonic()
+    assert problem(f"vars:\n{lines}  x: 'open\n").startswith("f.yaml:8502:6: error: the quote is never closed")
+    assert time.monotonic() - start < 1
