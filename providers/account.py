@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
 
 def _account(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise ValueError("expected the name of a user: a letter or _, then letters, digits, _, . or -, at most 32 in all")
+        raise ValueError("expected the name of an account: a letter or _, then letters, digits, _, . or -, at most 32 in all")
     return value
 
 

@@ -50,9 +50,9 @@ def read_preview(out: bytes, changes: Mapping[str, Change[Any, PackageState]]) -
     if preview is None:
         return {change.spec.ref: Detail(unsure="the simulation by apt gave no readable answer") for change in changes.values()}
     asked = {name.removesuffix(f":{preview.native}"): change for name, change in changes.items()}
-    companions = attribute(preview, list(asked))
+    companions = attribute(preview, [name for name in asked if name not in preview.lacking])
     return {
-        change.spec.ref: _detail(preview, name, change, companions[name], together=len(asked) > 1)
+        change.spec.ref: _detail(preview, name, change, companions.get(name, ([], [])), together=len(companions) > 1)
         for name, change in asked.items()
     }
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
@@ -188,6 +188,8 @@ class Step:
     `run` is a fragment of shell that must exit 0 when, and only when, it did its work; it may be killed at any moment and
     run again. `blob`, if given, lies in the file "$blob" (0600, in a folder of its own, checked) while `run` runs. "$stage" is
     an empty scratch folder (0700) that vanishes afterwards. Its output (both streams) is kept and shown when it fails.
+    A folder that it makes for itself elsewhere (0700, with nothing but files in it), it first notes in the file "$litter": when
+    the step is killed, that folder is swept away.
     """
 
     refs: tuple[str, ...]
@@ -255,6 +257,15 @@ class Provider(ABC, Generic[SpecT, StateT]):
 
     def refresh(self, spec: SpecT) -> Step | None:
         """What to do when something that `spec` follows has changed. None: following has no effect for this kind."""
+        return None
+
+    def foresee(self, spec: SpecT, before: StateT, coming: Collection[str]) -> StateT:
+        """What `before` will have become by the time when `coming` (references that this run creates or changes) is applied: a
+        unit whose file is written is not what systemd has read. Default: the same."""
+        return before
+
+    def idle(self, spec: SpecT) -> str | None:
+        """What to give so that `spec` asks for anything at all; None where it does. Told as a warning."""
         return None
 
     def refresh_word(self, spec: SpecT) -> str:

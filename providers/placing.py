@@ -71,7 +71,8 @@ path_walk() {
 path_private() {
   cd -P -- "$1" || return
   if [ "$PWD" = "${place%/}/${1#./}" ]; then
-    case $(stat -c %u:%a .) in "$path_uid:700" | "$path_uid:2700") return 0 ;; esac
+    # A default ACL of the place may have taken rights away from the owner too.
+    case $(stat -c %u:%a .) in "$path_uid:"*00 | "$path_uid:0") return 0 ;; esac
   fi
   path_fail "$place/${1#./} was swapped for something else at this moment: nothing was done"
 }
@@ -86,8 +87,12 @@ path_workshop() {
   for old in "./.reconciler-"??????".$short"; do
     if [ -f "$old" ] && [ ! -L "$old" ]; then rm -f -- "$old"; fi
   done
-  workshop=$(mktemp -d "./.$short.reconciler-XXXXXX") || return
-  path_private "$workshop"
+  # Noted before it is made, so that the next run finds it whenever we are killed.
+  read -r random </proc/sys/kernel/random/uuid || return
+  workshop=./.$short.reconciler-${random%"${random#??????}"}
+  if [ -n "$litter" ]; then printf '%s\n' "${PWD%/}/${workshop#./}" >"$litter" || return; fi
+  mkdir -m 0700 -- "$workshop" || return
+  path_private "$workshop" || { rmdir -- "$workshop"; return 1; }
 }
 
 # path_leave: clears the workshop and leaves it.
@@ -109,24 +114,32 @@ path_install() {
 path_sync() { sync -- . || [ ! -r . ]; }
 
 # path_dress TARGET OWNER GROUP MODE ACL: an empty word means "as it is". The mode comes after the owner, because chown clears
-# setuid, and the ACL after the mode, because chmod writes the mask.
+# setuid, and the entries of an ACL after the mode, because chmod writes the mask. An ACL that shall go (`-`) goes before:
+# as long as there is a mask, chmod does not reach what the group may do.
 path_dress() {
   if [ -n "$2$3" ]; then chown -- "$2${3:+:$3}" "$1" || return; fi
+  if [ "$5" = - ]; then path_acl_tool && setfacl -b -- "$1" || return; fi
   if [ -n "$4" ]; then chmod -- "$4" "$1" || return; fi
-  path_beyond "$5" "$1" || return
+  case $5 in '' | -) ;; *) path_beyond "$5" "$1" || return ;; esac
   case $4 in '' | ??? | 0??? | 00???) return 0 ;; esac
   [ $((0$(stat -c %a -- "$1") & 07000)) -eq $((0$4 & 07000)) ] ||
     path_fail "the system does not grant us mode $4 here: its first digit (setuid, setgid, sticky) was dropped"
 }
 
-# path_beyond ACL TARGET: sets the entries of the ACL; `-` means none.
+path_acl_tool() { command -v setfacl >/dev/null || path_fail "setfacl is missing: install the package acl"; }
+
+# path_beyond ENTRIES TARGET: these, and no others.
 path_beyond() {
-  [ -n "$1" ] || return 0
-  command -v setfacl >/dev/null || { path_fail "setfacl is missing: install the package acl"; return; }
-  if [ "$1" = - ]; then setfacl -b -- "$2"; else setfacl -b -m "$1" -- "$2"; fi
+  path_acl_tool || return
+  setfacl -b -m "$1" -- "$2" || path_fail "setfacl refused the entries $1: are these users and groups there?"
 }
 
-# path_remove: removes the file or link ./$name.
-path_remove() { rm -f -- "./$name" && path_sync; }
+# path_remove: removes the file or link ./$name. Without being told, systemd would keep a unit whose file is gone.
+path_remove() {
+  rm -f -- "./$name" && path_sync || return
+  case $PWD/ in /etc/systemd/system/* | /run/systemd/system/* | /usr/lib/systemd/system/* | /usr/local/lib/systemd/system/*)
+    [ ! -d /run/systemd/system ] || systemctl daemon-reload ;;
+  esac
+}
 """)
 """Sent with the steps of each of the three kinds."""

@@ -70,7 +70,7 @@ def _schedule(value: str) -> str:
         return value
     parts = value.split()
     if len(parts) != len(_FIELDS):
-        raise ValueError(f"expected five fields (minute, hour, day, month, weekday) or a word like @daily, found {len(parts)}")
+        raise ValueError(f"expected five fields (minute, hour, day, month, weekday) or a word like @daily, not {len(parts)}")
     for field, part in zip(_FIELDS, parts, strict=True):
         field.check(part)
     return " ".join(parts)

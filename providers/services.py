@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -31,7 +31,7 @@ def _check_unit(value: str) -> str:
     """Names as systemd allows them, minus patterns (which `systemctl show` would expand) and what reads as an option."""
     if not _UNIT.fullmatch(value):
         raise ValueError(
-            f"{value!r} is not the name of a unit: those have letters, digits and : _ . \\ @ - and begin with none of . \\ @ -"
+            f'"{value}" is not the name of a unit: those have letters, digits and : _ . \\ @ - and begin with none of . \\ @ -'
         )
     stem, _, suffix = value.rpartition(".")
     if suffix == "service":
@@ -191,11 +191,15 @@ class ServiceProvider(Provider[ServiceSpec, ServiceState]):
                 "service_ensure @unit@ @user@ @running@ @enabled@ @masked@",
                 unit=spec.full_name,
                 user=spec.user or "",
-                running=_word(wanted.running),
+                running="again" if spec.follows and self.renews(change) else _word(wanted.running),
                 enabled=_word(wanted.enabled),
                 masked="no" if wanted.linger else _word(wanted.masked),
             )
             yield Step(refs=(spec.ref,), title=_title(change, wanted), run=run, timeout=_PATIENCE)
+
+    def idle(self, spec: ServiceSpec) -> str | None:
+        asked = (spec.running, spec.enabled, spec.masked) != (None, None, None) or spec.follows
+        return None if asked or not spec.present else "give running, enabled or masked, or follows to have it restarted"
 
     def refresh(self, spec: ServiceSpec) -> Step | None:
         running = goal(spec).running
@@ -210,8 +214,23 @@ class ServiceProvider(Provider[ServiceSpec, ServiceState]):
         )
         return Step(refs=(spec.ref,), title=f"{spec.on_change} {spec.name}", run=run, timeout=_PATIENCE)
 
+    def foresee(self, spec: ServiceSpec, before: ServiceState, coming: Collection[str]) -> ServiceState:
+        """A unit file that this run writes has to be read, unless what follows it does so. The manager of a user is not started
+        for that."""
+        wanted, part = goal(spec), _part_of(spec)
+        files = {ref for ref in coming if part.fullmatch(ref)}
+        read = self.refresh(spec) is not None and not files.isdisjoint(spec.follows)
+        if not files or read or not spec.present or (spec.user and not (wanted.running or wanted.enabled)):
+            return before
+        return before.model_copy(update={"stale": True})
+
     def refresh_word(self, spec: ServiceSpec) -> str:
         return "restart" if spec.on_change == "none" else spec.on_change
+
+    def renews(self, change: Change[ServiceSpec, ServiceState]) -> bool:
+        """What is started needs no restart on top. What is not known to be at rest may be up already."""
+        up = change.after is not None and bool(change.after.running)
+        return up and (change.before is None or change.before.running is False)
 
     def links(self, spec: ServiceSpec) -> Iterable[str]:
         """Its user, the package of its name, and the unit files that may be declared for it."""
@@ -235,6 +254,14 @@ class ServiceProvider(Provider[ServiceSpec, ServiceState]):
         if change.before is None or change.after is None:
             return change.before is None
         return any(name in change.fields and getattr(change.after, name) for name in ("running", "enabled"))
+
+
+def _part_of(spec: ServiceSpec) -> re.Pattern[str]:
+    """References of what the unit is made of: its file or that of its template, and their drop-ins, in any of systemd's folders."""
+    stem, _, suffix = spec.full_name.rpartition(".")
+    names = {spec.full_name, f"{stem.partition('@')[0]}@.{suffix}" if "@" in stem else spec.full_name}
+    scope = "user" if spec.user else "system"
+    return re.compile(rf"(file|symlink|directory):/.*/systemd/{scope}/({'|'.join(map(re.escape, names))})(\.d(/[^/]+)?)?")
 
 
 def _scopes(specs: Sequence[ServiceSpec]) -> dict[str | None, list[str]]:

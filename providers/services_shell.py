@@ -191,6 +191,11 @@ service_disable() {
   if service_is_enabled; then service_fail "$service_id is still enabled"; fi
 }
 service_unmask() {
+  file=/etc/systemd/system/$service_unit
+  if [ "$service_file" = masked ] && [ -f "$file" ] && [ ! -L "$file" ]; then # `unmask` would remove it
+    service_fail "$file is empty, which masks the unit: give it a content, or remove it"
+    return
+  fi
   if [ "$service_file" = masked ]; then service_ctl unmask -- "$service_unit" && service_read || return; fi
   if [ "$service_file" = masked-runtime ]; then service_ctl unmask --runtime -- "$service_unit" && service_read; fi
 }
@@ -201,8 +206,10 @@ service_stop() {
     active | reloading | refreshing | activating) service_fail "$service_id runs again: something else starts it" ;;
   esac
 }
-service_ensure() { # UNIT USER RUNNING ENABLED MASKED: each of the last three is yes, no or keep
-  case $3.$4 in *yes*) up=yes ;; *) up=no ;; esac
+service_ensure() { # UNIT USER RUNNING ENABLED MASKED: each of the last three is yes, no or keep; RUNNING can be `again`, too:
+  # it was at rest when it was looked at, so if something (its package, perhaps) has started it since, what it follows was not
+  # in its place yet.
+  case $3.$4 in again.* | *yes*) up=yes ;; *) up=no ;; esac
   service_open "$1" "$2" "$up" && service_read || return
   if [ "$5" = no ]; then service_unmask || return; fi
   if [ "$service_load.$up" = not-found.yes ]; then
@@ -210,11 +217,14 @@ service_ensure() { # UNIT USER RUNNING ENABLED MASKED: each of the last three is
     return
   fi
   if [ "$4" = yes ]; then service_enable || return; fi
-  if [ "$3" = yes ] && ! service_is_up && ! service_done; then
-    # A unit between two restarts would make `start` wait for its turn.
-    case $service_sub in auto-restart*) service_act restart ;; *) service_act start ;; esac || return
-  fi
-  if [ "$3" = no ]; then service_stop || return; fi
+  verb=start
+  if service_is_up || service_done; then verb=; fi
+  # A unit between two restarts would make `start` wait for its turn.
+  case $3.$verb.$service_sub in again..* | *.start.auto-restart*) verb=restart ;; esac
+  case $3 in
+    yes | again) if [ -n "$verb" ]; then service_act "$verb" || return; fi ;;
+    no) service_stop || return ;;
+  esac
   if [ "$4" = no ]; then service_disable || return; fi
   if [ "$5" = yes ] && [ "$service_file" != masked ]; then service_ctl mask -- "$service_unit"; fi
 }

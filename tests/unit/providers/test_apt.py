@@ -214,6 +214,10 @@ def test_nothing_that_apt_would_remove_is_left_out_of_a_preview() -> None:
 def test_a_simulation_that_apt_refuses_is_told_in_its_words() -> None:
     out = b"= fresh amd64\n= simulation 100\nE: Unmet dependencies.\n= end\n"
     assert read_preview(out, {"jq": ASKED["jq"]})["package:apt/jq"].unsure == "apt would refuse: Unmet dependencies."
+    told = b"= fresh amd64\n= simulation 100\nThe following:\n lonely : Depends: nowhere (>= 3)\nE: Unmet.\n= end\n"
+    assert {detail.unsure for detail in read_preview(told, ASKED).values()} == {
+        "apt would refuse all of it together: lonely : Depends: nowhere (>= 3); each is then tried alone"
+    }
 
 
 @given(st.one_of(st.binary(max_size=200), st.integers(0, len(PREVIEW) - 7).map(lambda end: PREVIEW[:end].encode())))

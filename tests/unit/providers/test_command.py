@@ -85,7 +85,7 @@ def test_a_command_cannot_be_absent() -> None:
         ({"creates": "/a/../b"}, "a path stands without"),
         ({"creates": "/a\nb"}, "line break or control character"),
         ({"cwd": "relative"}, "expected an absolute path"),
-        ({"user": "-x"}, "expected the name of a user"),
+        ({"user": "-x"}, "expected the name of an account"),
         ({"env": {"A-B": "1"}}, '"A-B" is not the name of a variable'),
         ({"env": {"": "1"}}, "is not the name of a variable"),
         ({"env": {"A\n": "1"}}, "is not the name of a variable"),

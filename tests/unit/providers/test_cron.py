@@ -49,7 +49,7 @@ def test_a_name_that_cron_would_skip_is_refused(name: str) -> None:
         ({"command": r"date +\\%F"}, "cron turns"),
         ({"command": "x" * 999}, "longer than the 998 bytes"),
         ({"command": "\udc80"}, "surrogates not allowed"),
-        ({"user": "root x"}, "name of a user"),
+        ({"user": "root x"}, "name of an account"),
         ({"env": {"A=B": "x"}}, "pattern"),
         ({"env": {"A": "x\ny"}}, "line break"),
         ({"env": {"A": "\"it's"}}, "both kinds of quotes"),

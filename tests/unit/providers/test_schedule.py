@@ -26,9 +26,9 @@ def test_blanks_between_the_fields_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("17 3 * *", "expected five fields (minute, hour, day, month, weekday) or a word like @daily, found 4"),
-        ("17 3 * * * *", "found 6"),
-        ("", "found 0"),
+        ("17 3 * *", "expected five fields (minute, hour, day, month, weekday) or a word like @daily, not 4"),
+        ("17 3 * * * *", "not 6"),
+        ("", "not 0"),
         ("60 * * * *", "the minute 60 is not between 0 and 59"),
         ("* 24 * * *", "the hour 24 is not between 0 and 23"),
         ("* * 0 * *", "the day of the month 0 is not between 1 and 31"),

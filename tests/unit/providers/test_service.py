@@ -148,7 +148,7 @@ def test_a_unit_of_a_user_cannot_be_masked() -> None:
 
 @pytest.mark.parametrize("user", ["-u", "1000", "a b", "root\n", "$(id)", ""])
 def test_a_user_is_given_by_a_plain_name(user: str) -> None:
-    assert "expected the name of a user" in complaint(user=user)
+    assert "expected the name of an account" in complaint(user=user)
 
 
 @pytest.mark.parametrize("value", ["yes", 1, "true"])
@@ -385,6 +385,19 @@ def test_what_follows_a_change_is_restarted_or_reloaded(fields: dict[str, Any], 
     assert made is not None
     assert made.run.text == run
     assert made.title == f"{PROVIDER.refresh_word(service(**fields))} web"
+
+
+@pytest.mark.parametrize(
+    ("before", "renewed"),
+    [(None, True), (ServiceState(running=False), True), (ServiceState(running=True), False), (ServiceState(), False)],
+)
+def test_what_is_started_need_not_be_restarted(before: ServiceState | None, renewed: bool) -> None:
+    spec = service(follows=["file:/etc/web.conf"])
+    change = Change(spec, before, PROVIDER.want(spec), frozenset({"running"}))
+    assert PROVIDER.renews(change) is renewed
+    (made,) = PROVIDER.steps([change], Facts())
+    # Something else may have started it since it was looked at.
+    assert made.run.text == f"service_ensure web.service '' {'again' if renewed else 'yes'} yes no"
 
 
 @pytest.mark.parametrize("fields", [{"running": False}, {"masked": True}, {"on_change": "none"}, {"ensure": "absent"}])
