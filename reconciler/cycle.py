@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
 
@@ -260,14 +260,18 @@ async def _verify_and_record(
     try:
         snapshot = await session.snapshot() if work.steps else drafted.snapshot
         after = draft(session.host, snapshot)
+        # What is there counts now, not what will be there when what failed is done.
+        after = replace(after, changes=tuple(planned for planned in after.changes if not planned.foreseen))
         await _record(session, drafted, after, commit)
     except HostError as error:
         return Outcome("unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint)
     done = {name for name, fate in outcome_fates.items() if fate == "done"}
+    # What was as it should be and is not any more counts too: a step for something else has changed it.
+    upset = {planned.ref for planned in after.changes if planned.held is None and planned.why != "pruned"} - outcome_fates.keys()
     unconverged = {
         planned.ref: tuple(sorted(planned.change.fields)) or (planned.change.action,)
         for planned in after.changes
-        if planned.ref in done
+        if planned.ref in done | upset
     }
     unconverged |= {doubt.resource.ref: (f"unknown: {doubt.reason}",) for doubt in after.doubts if doubt.resource.ref in done}
     failed = failures or unconverged or any(fate != "done" for fate in outcome_fates.values()) or drafted.doubts
@@ -309,8 +313,9 @@ def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
         elif provider_of(resource.ref).want(resource.spec) is not None:
             made = entry.made if entry is not None else False
             resources[resource.ref] = Entry(digest=resource.spec.digest(), made=made, spec=resource.spec.record())
-    # What should have gone and did not stays on the list, and so does a folder that still holds something declared.
-    survivors = (differing | orphans(after.host, after.inventory).kept) & known.keys()
+    # What should have gone and did not stays on the list, and so does a folder that still holds something declared. What the
+    # plan let go is let go, even if by now it could be removed: a folder that the last step emptied.
+    survivors = ((differing | orphans(after.host, after.inventory).kept) & known.keys()) - before.released.keys()
     resources |= {ref: known[ref] for ref in survivors - resources.keys()}
     return Record(commit=commit, resources=resources, pending=_still_due(before, after, differing))
 

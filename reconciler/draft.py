@@ -6,7 +6,7 @@ different answers. `plan.py` words a draft for people and JSON, `order.py` puts 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -35,6 +35,8 @@ class Planned:
     why: Why
     held: str | None = None
     """Why it is reported and not applied: a policy, or something unknown that it needs."""
+    foreseen: bool = False
+    """It differs only by what else is applied."""
 
     @property
     def ref(self) -> str:
@@ -160,18 +162,50 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
     doubts: list[Doubt] = []
     for resource in host.resources:
         _compare(resource, _why(resource, inventory), snapshot, changes, doubts)
-    released = dict(left.released)
+    staying = _staying(left.remove, snapshot)
     for resource in sorted(left.remove, key=_removal_order, reverse=True):
-        before = snapshot.answers.get(resource.ref)
-        reason = provider_of(resource.ref).keeps(resource.spec, before) if isinstance(before, State) else None
-        if reason is None:
+        if resource.ref not in staying:
             _compare(resource, "pruned", snapshot, changes, doubts)
-        else:
-            released[resource.ref] = reason
+    changes += _foreseen(host, snapshot, changes)
     blocked = _blocked(host, changes, doubts)
     settled = [replace(planned, held=_policy(host, planned) or blocked.get(planned.ref)) for planned in changes]
     refreshes = _refreshes(host, settled, inventory, blocked | {doubt.resource.ref: "it is unknown" for doubt in doubts})
-    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released)
+    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), {**left.released, **staying})
+
+
+def _foreseen(host: Host, snapshot: Snapshot, changes: Sequence[Planned]) -> list[Planned]:
+    """What differs as soon as the rest is applied, so that one apply is enough."""
+    known = {planned.ref for planned in changes}
+    coming = {
+        planned.ref: planned for planned in changes if planned.change.after is not None and _policy(host, planned) is None
+    }
+    found = []
+    for resource in host.resources:
+        provider, before = provider_of(resource.ref), snapshot.answers.get(resource.ref)
+        if resource.ref in known or not isinstance(before, State) or not coming:
+            continue
+        foreseen, after = provider.foresee(resource.spec, before, coming), provider.want(resource.spec)
+        if after is not None and (fields := changed_fields(foreseen, after)):
+            why = next((coming[need].why for need in sorted(resource.needs & coming.keys())), "commit")
+            found.append(Planned(resource, provider, Change(resource.spec, foreseen, after, fields), why, foreseen=True))
+    return found
+
+
+def _staying(orphaned: Iterable[Resource], snapshot: Snapshot) -> dict[str, str]:
+    """What left the repository, is ours and is left where it is all the same: reference → why. What holds it stays with it."""
+    staying: dict[str, str] = {}
+    holding: dict[str, str] = {}
+    for resource in sorted(orphaned, key=_removal_order, reverse=True):  # what is inside comes first
+        provider, before = provider_of(resource.ref), snapshot.answers.get(resource.ref)
+        path = provider.path(resource.spec)
+        reason = provider.keeps(resource.spec, before) if isinstance(before, State) else None
+        if path is not None and path in holding:
+            reason = f"{holding[path]} stays in it"
+        if reason is not None:
+            staying[resource.ref] = reason
+            if path is not None:
+                holding |= {str(parent): path for parent in PurePosixPath(path).parents}
+    return staying
 
 
 def _removal_order(resource: Resource) -> tuple[int, str]:

@@ -67,6 +67,19 @@ settle_left_over() { # a step of an earlier run whose shell was killed may still
   rm -f "$folder/running"
 }
 
+sweep() { # what a step that was killed noted as its litter. It goes only if it is what we made: private, and reached by no link
+  if [ ! -e "$folder/litter" ]; then return; fi
+  left=$(cat "$folder/litter" && echo .)
+  left=${left%??}
+  (
+    cd -P -- "$left" 2>/dev/null && [ "$PWD" = "$left" ] || exit
+    case $(stat -c %u:%a .) in "$uid:"*00 | "$uid:0") ;; *) exit ;; esac
+    rm -f -- ./* ./.[!.]* ./..?*
+    cd -P .. && rm -f -- "./.reconciler-${left##*-}."* && rmdir -- "./${left##*/}"
+  )
+  rm -f "$folder/litter"
+}
+
 keep() { # stdin becomes the inventory: whole or not at all, also after a power cut
   cat >"$folder/inventory.new" && sync "$folder/inventory.new" && mv -f "$folder/inventory.new" "$folder/inventory" && sync "$folder"
 }
@@ -85,23 +98,24 @@ ended() { # $1: number, $2: status. Without the line on the disk, a run that die
 
 step() { # $1: number, $2: seconds, $3: numbers of the steps without which it makes no sense
   for other in $3; do
+    outcome='' # `eval` says what became of the other step
     eval "outcome=\$outcome_$other"
     if [ "$outcome" != 0 ]; then ended "$1" skipped; return; fi
   done
   # Whoever reads is gone, or asked us to stop: between two steps is the place to do so.
   mark b "$1" 2>/dev/null || gone=1
   if [ -n "$gone" ]; then give_up cancelled; fi
-  rm -rf "$stage/work"
-  mkdir "$stage/work" || give_up stage
+  rm -rf "$scratch/work"
+  mkdir "$scratch/work" || give_up stage
   (
     trap 'kill "$pause" 2>/dev/null; exit 0' TERM
     sleep "$2" &
     pause=$!
-    printf '' >"$stage/armed"
+    printf '' >"$scratch/armed"
     wait "$pause"
     # By now it may be a later run's step that is at work.
     read -r running _ name <"$folder/running" && [ "$name" = "$nonce-$1" ] || exit 0
-    printf '' >"$stage/late"
+    printf '' >"$scratch/late"
     end_tree "${running%%.*}" 5
   ) </dev/null >/dev/null 2>&1 9>&- &
   clock=$!
@@ -109,23 +123,33 @@ step() { # $1: number, $2: seconds, $3: numbers of the steps without which it ma
     trap - HUP INT TERM PIPE
     read -r pid _ </proc/self/stat
     printf '%s %s %s\n' "$(identity "$pid")" "$(identity "$clock")" "$nonce-$1" >"$folder/running"
-    stage=$stage/work
-    blob=$stage/blob
+    # Up to here this process holds the lock too, so that no other run begins before it can know of us.
+    if ! kill -s 0 "$$" 2>/dev/null; then rm -f "$folder/running"; exit 75; fi
+    exec 9>&-
+    # shellcheck disable=SC2034 # what a step is promised (`Step` in providers/base.py); not each of them uses all three
+    litter=$folder/litter stage=$scratch/work blob=$scratch/work/blob
     "b$1" || { echo "its content arrived damaged"; exit 74; }
     "s$1"
-  ) </dev/null >"$stage/output" 2>&1 9>&-
+  ) </dev/null >"$scratch/output" 2>&1
   status=$?
   # A signal that comes before the clock's trap is set would be lost. (On a full disk the sign may never appear.)
   tries=0
-  until [ -e "$stage/armed" ] || [ "$tries" -gt 20000 ]; do tries=$((tries + 1)); done
+  until [ -e "$scratch/armed" ] || [ "$tries" -gt 20000 ]; do tries=$((tries + 1)); done
   kill "$clock" 2>/dev/null
   wait "$clock" 2>/dev/null
-  rm -f "$stage/armed"
-  if [ -e "$stage/late" ]; then status=late; rm -f "$stage/late"; fi
-  rm -f "$folder/running"
+  rm -f "$scratch/armed"
+  if [ -e "$scratch/late" ]; then status=late; rm -f "$scratch/late"; fi
+  full=
+  if [ "$status" != 0 ]; then
+    printf 'some bytes' >"$scratch/room" || full=1
+    sweep
+  fi
+  rm -f "$folder/running" "$scratch/room"
   # Tools may print megabytes; the end tells why they failed.
-  if [ -s "$stage/output" ]; then tail -c 65536 "$stage/output" 2>/dev/null || cat "$stage/output"; fi
+  if [ -s "$scratch/output" ]; then tail -c 65536 "$scratch/output" 2>/dev/null || cat "$scratch/output"; fi
   ended "$1" "$status"
+  # Told here, because the words of the step that failed had nowhere to go.
+  if [ -n "$full" ]; then give_up stage; fi
 }
 
 mkdir -p "$folder" || give_up folder
@@ -137,11 +161,13 @@ esac
 settle_left_over || give_up locked
 if [ "$(digest_of_inventory)" != "$expected" ]; then give_up stale; fi
 if [ "$set_aside" = 1 ]; then cp -p "$folder/inventory" "$folder/inventory.broken" || give_up folder; fi
-stage=$folder/stage
+scratch=$folder/stage
 clear_up() { # what this run needed, and what earlier ones left of theirs
   cd /
-  rm -rf "$stage" "$folder/staged" "$folder/inventory.new" "$folder"/lock.?*
+  sweep
+  rm -rf "$scratch" "$folder/staged" "$folder/inventory.new" "$folder"/lock.?*
 }
-rm -rf "$stage"
-mkdir "$stage" || give_up folder
+sweep
+rm -rf "$scratch"
+mkdir "$scratch" || give_up folder
 trap clear_up EXIT

@@ -59,12 +59,13 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-def test_the_tests_that_the_security_page_names_exist() -> None:
+@pytest.mark.parametrize("page", ["security.md", "promises.md"])
+def test_the_tests_that_a_page_names_exist(page: str) -> None:
     trees = [ast.parse(path.read_text()) for path in (ROOT / "tests").rglob("test_*.py")]
     tests = {
         node.name for tree in trees for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text()))
     assert named
     assert not named - tests
 

@@ -25,7 +25,7 @@ Found = Literal["missing", "as asked", "different", "unknown"]
 
 _DIFFERENT: Mapping[str, Mapping[str, Any]] = {
     "package": {"status": "half-configured"},
-    "service": {"running": False},
+    "service": {"enabled": False},
     "file": {"digest": "of another content"},
     "directory": {"mode": "0700"},
     "symlink": {"target": "/elsewhere"},

@@ -81,6 +81,21 @@ async def test_a_folder_of_ours_that_holds_what_is_not_ours_is_let_go_with_the_r
     assert (await box.plan()).released == {}
 
 
+async def test_the_folders_above_one_that_stays_stay_too(box: Box) -> None:
+    outer, inner = box.directory("d"), box.directory("d/inner")
+    empty = box.directory("d/empty")
+    await box.apply()
+    (box.folder / "d/inner/data").write_text("precious\n")
+    box.resources.clear()
+    planned = await box.plan()
+    assert [item.ref for item in planned.changes] == [empty]
+    assert planned.released == {
+        inner: "it is not empty: 'data' is not ours",
+        outer: f"{box.folder}/d/inner stays in it",
+    }
+    assert (await box.apply()).status == "converged"
+
+
 async def test_what_was_there_before_us_stays_when_it_leaves_the_repository(box: Box) -> None:
     (box.folder / "f").write_text("older than us\n")
     ref = box.file("f")

@@ -90,7 +90,7 @@ def test_what_is_held_is_not_sent_and_what_differs_behind_it_is() -> None:
 def test_a_refresh_waits_for_all_that_it_follows_and_for_the_own_change() -> None:
     paper = Paper()
     one, two = paper.add(file("/1")), paper.add(symlink("/2"))
-    app = paper.add(service("app"), "different", follows=[one, two])
+    app = paper.add(service("app", enabled=True), "different", follows=[one, two])
     last = paper.batches[-1]
     assert names_of(last) == [REFRESH + app]
     assert last.after == {one, two, app}

@@ -6,12 +6,13 @@ the chosen one whoever is to die is killed. Used by `test_faults.py`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +27,11 @@ from state.local import LocalChannel
 from state.target import Target
 from tests.unit.reconciler.hosts import COMMIT, Box, asked
 
-CALLS = "rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,fsync,openat,chmod,fchmodat"
-_CHANGES = re.compile(r"^(?:\[pid +)?(\d+)\]? +(?!openat)\w+\(|O_CREAT|O_TRUNC")
+CALLS = (
+    "rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,symlink,symlinkat,fsync,openat,chmod,fchmodat"
+)
+_NOTHING = re.compile(r"O_RDONLY|/dev/null| = -1 |/stage/(armed|output|work\b)")
+"""Calls that change nothing, or only what the next run throws away."""
 Victim = Literal["everything", "the shell"]
 
 
@@ -95,7 +99,7 @@ class Town:
         }
         found = {name: self._look(name) for name in whole}
         wrong = [f"{name}: {found[name]!r}" for name, allowed in whole.items() if found[name] not in allowed]
-        target = os.readlink(self.folder / "link")
+        target = str((self.folder / "link").readlink())
         return wrong + ([] if target in ("old", "new") else [f"link: {target!r}"])
 
     def _look(self, name: str) -> str | None:
@@ -147,34 +151,29 @@ def traced(script: bytes) -> Iterator[tuple[subprocess.Popen[bytes], Iterator[st
         process.stdin.write(script)
         process.stdin.close()
         with os.fdopen(reading) as lines:
-            yield process, (line for line in lines if _CHANGES.search(line))
+            yield process, (line for line in lines if not _NOTHING.search(line))
 
 
-def run_and_kill(script: bytes, at: int, victim: Victim) -> bool:
-    """Runs `script` and kills at the change of that number; whether there was one. What is not killed comes to its own end."""
+@contextmanager
+def killed(script: bytes, at: int, victim: Victim) -> Iterator[bool]:
+    """Runs `script` and kills at the change of that number; whether it came so far. What was not killed goes on meanwhile."""
     with traced(script) as (process, calls):
-        for number, call in enumerate(calls, 1):
-            if number == at:
-                if victim == "everything":
-                    os.killpg(process.pid, signal.SIGKILL)
-                else:
-                    os.kill(_shell_below(process.pid), signal.SIGKILL)
-                break
-        else:
-            return False
-        for _ in calls:
-            pass
-    return True
+        struck = any(number == at for number, _ in enumerate(calls, 1))
+        if struck and victim == "everything":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif struck:
+            os.kill(_shell_below(process.pid), signal.SIGKILL)
+        rest = threading.Thread(target=lambda: [None for _ in calls])
+        rest.start()
+        try:
+            yield struck
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            rest.join()
 
 
 def _shell_below(tracer: int) -> int:
     """The one child of strace: the shell that runs the script."""
     children = Path(f"/proc/{tracer}/task/{tracer}/children").read_text().split()
     return int(children[0])
-
-
-def wait_until(condition: object, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)

@@ -82,7 +82,7 @@ def test_drift_names_the_commit_that_was_left(applied: str | None, words: str) -
 def test_a_plan_of_the_working_tree_says_so() -> None:
     text = shown(Plan(hosts=(NAS,)))
     assert "Plan for the working tree, 1 host" in text
-    assert "because the working tree asks for it" in text
+    assert "+ user:ops  create  hosts/nas.yaml:12:3\n" in text
 
 
 def test_an_empty_plan_ends_with_nothing_to_do() -> None:

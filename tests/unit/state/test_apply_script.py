@@ -38,6 +38,12 @@ def answers(shell: list[str], compiled: Compiled) -> dict[int, Frame]:
     return frames(done.stdout, done.stderr, compiled.nonce)
 
 
+def digest_of(folder: Path) -> str:
+    """What a plan made now would expect of the inventory."""
+    inventory = folder / "inventory"
+    return hashlib.sha256(inventory.read_bytes()).hexdigest() if inventory.exists() else "none"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "it's $HOME" / "inventory"
@@ -156,6 +162,12 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in found.stdout.split()]
 
 
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 10
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def long_run(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A run that is in the middle of a step of two seconds."""
@@ -167,9 +179,7 @@ def long_run(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[by
         assert process.stdin is not None
         process.stdin.write(compiled.text)
         process.stdin.close()
-        deadline = time.monotonic() + 10
-        while not log.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_for(log)
         yield process, log
         process.kill()
 
@@ -192,18 +202,59 @@ def test_when_the_hosts_shell_is_killed_the_next_run_waits_for_the_step_that_is_
     process, log = long_run
     process.send_signal(signal.SIGKILL)
     process.wait()
-    digest = hashlib.sha256((folder / "inventory").read_bytes()).hexdigest()
-    found = answers(SHELLS[0], script(folder, step(sh("cat @log@", log=str(log))), expected=digest))
+    found = answers(SHELLS[0], script(folder, step(sh("cat @log@", log=str(log))), expected=digest_of(folder)))
     assert found[0].out == b"in\nout\n", "the next run began while the orphan was at work"
     assert sorted(entry.name for entry in folder.iterdir()) == ["inventory", "lock"]
+
+
+def clock_of(folder: Path) -> int:
+    """The process that ends the step at work when its time is up."""
+    return int((folder / "running").read_text().split()[1].partition(".")[0])
+
+
+def test_a_step_that_outlived_its_shell_is_not_cut_while_its_own_clock_runs(
+    long_run: tuple[subprocess.Popen[bytes], Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, log = long_run
+    process.kill()
+    monkeypatch.setattr("state.script.PATIENCE", 0)
+    compiled = script(folder, step(sh("echo worked")), expected=digest_of(folder))
+    assert stopped(run_script(SHELLS[0], compiled.text).stdout, compiled.nonce) == "locked"
+    time.sleep(2.5)
+    assert log.read_text() == "in\nout\n"
+
+
+def test_a_step_that_outlived_its_shell_and_its_clock_is_ended(
+    long_run: tuple[subprocess.Popen[bytes], Path], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, log = long_run
+    process.kill()
+    os.kill(clock_of(folder), signal.SIGKILL)
+    monkeypatch.setattr("state.script.PATIENCE", 0)
+    found = answers(SHELLS[0], script(folder, step(sh("cat @log@", log=str(log))), expected=digest_of(folder)))
+    assert found[0].out == b"in\n"
+
+
+def test_the_clock_of_a_dead_run_goes_with_its_step_and_ends_no_later_one(folder: Path, tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    compiled = script(folder, step(sh("echo in >>@log@; sleep 1", log=log), timeout=3))
+    with subprocess.Popen([*SHELLS[0]], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        assert process.stdin is not None
+        process.stdin.write(compiled.text)
+        process.stdin.close()
+        wait_for(tmp_path / "log")
+        clock = clock_of(folder)
+        process.kill()
+    found = answers(SHELLS[0], script(folder, step(sh("sleep 4; echo whole")), expected=digest_of(folder)))
+    assert (found[0].status, found[0].out) == ("0", b"whole\n")
+    assert not Path(f"/proc/{clock}").exists() or " Z " in Path(f"/proc/{clock}/stat").read_text()
 
 
 def test_a_daemon_started_by_a_step_does_not_keep_the_lock(folder: Path) -> None:
     daemon = step(sh("setsid sleep 7 >/dev/null 2>&1 & echo started"))
     assert answers(SHELLS[0], script(folder, daemon))[0].ok
-    digest = hashlib.sha256((folder / "inventory").read_bytes()).hexdigest()
     began = time.monotonic()
-    assert answers(SHELLS[0], script(folder, step(sh(":")), expected=digest))[0].ok
+    assert answers(SHELLS[0], script(folder, step(sh(":")), expected=digest_of(folder)))[0].ok
     assert time.monotonic() - began < 5
 
 
@@ -215,3 +266,46 @@ def test_steps_start_with_the_signals_at_their_defaults(folder: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told_and_no_step_is_run() -> None:
     compiled = compile_apply([step(sh(":"))], expected="none", journal=JOURNAL, inventory="/proc/no-such-place")
     assert stopped(run_script(SHELLS[0], compiled.text).stdout, compiled.nonce) == "folder"
+
+
+@every_shell
+def test_a_folder_that_cannot_be_written_is_told_and_no_step_is_run(shell: list[str], folder: Path) -> None:
+    (folder / "lock").mkdir(parents=True)  # root may write everywhere, but not through this
+    compiled = script(folder, step(sh("echo worked")))
+    done = run_script(shell, compiled.text)
+    assert (stopped(done.stdout, compiled.nonce), b"worked" in done.stdout) == ("folder", False)
+
+
+@every_shell
+def test_what_was_skipped_is_in_the_journal_too(shell: list[str], folder: Path) -> None:
+    answers(shell, script(folder, step(sh("false")), step(sh(":"), after=(0,)), step(sh(":"))))
+    lines = (folder / "inventory").read_text().removeprefix(JOURNAL).splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["1", "skipped", "0"]
+
+
+@every_shell
+def test_a_run_whose_journal_cannot_be_written_stops_after_the_step_and_says_why(shell: list[str], folder: Path) -> None:
+    # As if the disk were full: the line has nowhere to go.
+    lost = step(sh("rm -f @file@ && mkdir @file@", file=str(folder / "inventory")))
+    compiled = script(folder, lost, step(sh("echo worked")))
+    done = run_script(shell, compiled.text)
+    assert stopped(done.stdout, compiled.nonce) == "stage"
+    assert frames(done.stdout, done.stderr, compiled.nonce)[0].ok
+    assert b"worked" not in done.stdout
+
+
+@every_shell
+def test_the_litter_of_a_step_that_was_killed_is_swept_away_and_nothing_else(
+    shell: list[str], folder: Path, tmp_path: Path
+) -> None:
+    litter, other = tmp_path / "a\n-b", tmp_path / "other"
+    for place in (litter, other):
+        place.mkdir(mode=0o700)
+        (place / "-rf *\n").touch()
+        (place / ".hidden").touch()
+    (tmp_path / "link").symlink_to(other)
+    for path in (litter, tmp_path / "link"):
+        noted = step(sh('printf "%s\\n" @path@ >"$litter"; exit 1', path=str(path)))
+        answers(shell, script(folder, noted, expected=digest_of(folder)))
+    assert not litter.exists()
+    assert sorted(entry.name for entry in other.iterdir()) == ["-rf *\n", ".hidden"]
