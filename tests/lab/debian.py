@@ -115,7 +115,10 @@ def _checksum(data: bytes) -> str:
 
 
 class Repository:
-    """A flat repository in a folder of the host, and no other source of packages on it."""
+    """A flat repository in a folder of the host, and no other source of packages on it.
+
+    Its address begins with copy: because apt would look into the folder itself, without any update, where it is file:.
+    """
 
     def __init__(self, host: LabHost, folder: str = "/srv/repository") -> None:
         self.host = host
@@ -126,7 +129,7 @@ class Repository:
 
     def declared(self) -> dict[str, object]:
         """For `repositories:` in a manifest; the key goes to `files/lab.asc`."""
-        return {"uris": [f"file:{self.folder}"], "suites": ["./"], "key": "files/lab.asc"}
+        return {"uris": [f"copy:{self.folder}"], "suites": ["./"], "key": "files/lab.asc"}
 
     def add(self, debs: Iterable[Deb]) -> None:
         """Builds packages, lists and signs all that is there."""
@@ -153,5 +156,5 @@ done | tee Packages""")
 
     def trust_by_hand(self) -> None:
         """What a person would do who has never heard of us: so that packages can be installed before the first plan."""
-        source = f"deb [trusted=yes] file:{self.folder} ./"
+        source = f"deb [trusted=yes] copy:{self.folder} ./"
         self.host.sh(f"echo {shlex.quote(source)} >/etc/apt/sources.list.d/by-hand.list && apt-get -q update 2>&1")
