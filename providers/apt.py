@@ -12,6 +12,7 @@ What may be removed is what was asked to go and what the preview showed (`Change
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -71,7 +72,9 @@ def order(change: PackageChange) -> tuple[str, str, str]:
 def begin(changes: Sequence[PackageChange]) -> Sh:
     """Says what the transaction may do beyond what apt does by itself."""
     removals = {change.spec.name for change in changes if change.action == "delete"}
-    removals |= {name for change in changes if change.detail is not None for name in change.detail.removes}
+    details = [change.detail for change in changes if change.detail is not None]
+    shown = {name for detail in details for name in (*detail.removes, *detail.along)}
+    removals |= shown - _kept(changes)
     held = {change.spec.name for change in changes if change.spec.hold is not None}
     downgrade = "--allow-downgrades" if any("version" in change.fields for change in changes) else ""
     return sh(
@@ -80,6 +83,29 @@ def begin(changes: Sequence[PackageChange]) -> Sh:
         removals=" ".join(sorted(removals)),
         held=" ".join(sorted(held)),
     )
+
+
+def _kept(changes: Sequence[PackageChange]) -> frozenset[str]:
+    """What is declared and shall not go: never taken along for another's sake, or the two would undo each other for ever."""
+    declared = frozenset[str]().union(*(change.spec.declared for change in changes))
+    return declared - {change.spec.name for change in changes if change.action == "delete"}
+
+
+def told(details: Mapping[str, Detail], changes: Sequence[PackageChange]) -> Mapping[str, Detail]:
+    """The preview with what the manifest makes of it. Where something that is kept would have to go, nothing is done. What left
+    the repository is removed last, but what comes in its stead may take it along."""
+    kept = _kept(changes)
+    going = {change.spec.name for change in changes if change.action == "delete"}
+    specs = {change.spec.ref: change.spec for change in changes}
+    found = {}
+    for ref, detail in details.items():
+        if lost := sorted(kept.intersection(detail.removes)):
+            found[ref] = Detail(unsure=f"it will be refused: {' and '.join(lost)} would have to go, which is declared too")
+        elif specs[ref].present:
+            found[ref] = replace(detail, along=tuple(sorted(going - specs[ref].declared)))
+        else:
+            found[ref] = detail
+    return found
 
 
 def marks(change: PackageChange) -> list[Sh]:
@@ -160,7 +186,11 @@ class Apt(Provider[AptSpec, PackageState]):
         return lines([APT, begin(moving), sh("apt_preview @words@", words=words)])
 
     def seen(self, out: bytes, changes: Sequence[Change[AptSpec, PackageState]]) -> Mapping[str, Detail]:
-        return read_preview(out, {change.spec.name: change for change in changes if moves(change)})
+        moving = [change for change in changes if moves(change)]
+        return told(read_preview(out, {change.spec.name: change for change in moving}), moving)
+
+    def adjust(self, spec: AptSpec, neighbours: Mapping[str, str | None]) -> AptSpec:
+        return spec.beside(neighbours)
 
 
 def _common_title(changes: Sequence[PackageChange]) -> str:

@@ -156,6 +156,8 @@ class Detail:
     """Sentences for the reader: "binary, 12 kB → 14 kB", "version 1.26.3-1"."""
     removes: tuple[str, ...] = ()
     """What goes away besides the resource itself: packages that leave with it. Counted against the deletion budget."""
+    along: tuple[str, ...] = ()
+    """What has left the repository and goes by a change of its own, but may go with this one already."""
     brings: tuple[str, ...] = ()
     """What comes besides the resource itself: packages pulled in as dependencies."""
     unsure: str | None = None

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from providers import dpkg
-from providers.apt import TOGETHER, alone, begin, marks, moves, order, title
+from providers.apt import TOGETHER, alone, begin, marks, moves, order, title, told
 from providers.apt_preview import read_preview
 from providers.apt_shell import APT
 from providers.base import Answer, Change, Detail, Facts, Line, Provider, Step
@@ -101,7 +101,10 @@ class Deb(Provider[DebSpec, PackageState]):
 
     def seen(self, out: bytes, changes: Sequence[Change[DebSpec, PackageState]]) -> Mapping[str, Detail]:
         going = {change.spec.name: change for change in changes if change.action == "delete"}
-        return read_preview(out, going)
+        return told(read_preview(out, going), list(going.values()))
+
+    def adjust(self, spec: DebSpec, neighbours: Mapping[str, str | None]) -> DebSpec:
+        return spec.beside(neighbours)
 
 
 def _install(change: Change[DebSpec, PackageState]) -> Step:

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from providers.base import Answer, Line, Spec, State, Unknown
 from providers.shell import Sh, sh
@@ -53,10 +53,23 @@ class PackageSpec(Spec):
     kind = "package"
 
     name: PackageName
+    _declared: frozenset[str] = PrivateAttr(default=frozenset())
     hold: Annotated[
         bool | None,
         Field(description="true: apt must not change it by itself (as apt-mark hold); false: it may; left out: as it is"),
     ] = None
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """The packages that the manifest of the host speaks of."""
+        return self._declared
+
+    def beside(self, neighbours: Iterable[str]) -> Self:
+        """A copy that knows what else is declared, by reference."""
+        copy = self.model_copy()
+        names = (ref.rpartition("/")[2] for ref in neighbours if ref.startswith("package:"))
+        copy._declared = frozenset(names)  # noqa: SLF001 our own
+        return copy
 
     @property
     def wanted_version(self) -> str | None:

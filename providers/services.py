@@ -7,15 +7,14 @@ removed here (a package or a file does that); what is managed is what becomes of
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from providers.account import AccountName
 from providers.base import Answer, Change, Facts, Provider, Spec, State, Step, Unknown
+from providers.services_answer import Scope, block_for, read_scopes
 from providers.services_shell import PROBE, STEPS
 from providers.shell import Sh, lines, sh
 
@@ -108,19 +107,6 @@ class ServiceState(State):
     linger: bool | None = None
 
 
-@dataclass(slots=True)
-class _Scope:
-    """The answer for the system, or for one user."""
-
-    manager: str
-    """alive, dead (the user's is not running), nobody (no such user), closed (we may not look), none (no systemd here)"""
-    lingers: bool | None = None
-    ran: set[str] = field(default_factory=set)
-    sysv: set[str] = field(default_factory=set)
-    blocks: list[dict[str, str]] = field(default_factory=list)
-    status: str | None = None
-
-
 def goal(spec: ServiceSpec) -> ServiceState:
     """What the spec asks for, whether it is wanted or not. A service with nothing said about it shall run and be enabled."""
     running, enabled, masked = spec.running, spec.enabled, spec.masked
@@ -161,13 +147,13 @@ class ServiceProvider(Provider[ServiceSpec, ServiceState]):
         return lines([PROBE, *questions, sh(":")])
 
     def parse(self, out: bytes, specs: Sequence[ServiceSpec]) -> Mapping[str, Answer[ServiceState]]:
-        answered = _read(out)
-        places: dict[tuple[str | None, str], tuple[_Scope, dict[str, str]] | Unknown] = {}
+        answered = read_scopes(out)
+        places: dict[tuple[str | None, str], tuple[Scope, dict[str, str]] | Unknown] = {}
         for number, (user, units) in enumerate(_scopes(specs).items()):
             scope = answered.get(str(number))
             for position, unit in enumerate(units):
                 if scope is not None:
-                    places[user, unit] = _place(scope, position, unit, len(units))
+                    places[user, unit] = block_for(scope, position, unit, len(units))
         answers: dict[str, Answer[ServiceState]] = {}
         for spec in specs:
             place = places.get((spec.user, spec.full_name))
@@ -257,7 +243,7 @@ class ServiceProvider(Provider[ServiceSpec, ServiceState]):
 
 
 def _part_of(spec: ServiceSpec) -> re.Pattern[str]:
-    """References of what the unit is made of: its file or that of its template, and their drop-ins, in any of systemd's folders."""
+    """References of what the unit is made of, in any of systemd's folders: its file or its template's, and drop-ins."""
     stem, _, suffix = spec.full_name.rpartition(".")
     names = {spec.full_name, f"{stem.partition('@')[0]}@.{suffix}" if "@" in stem else spec.full_name}
     scope = "user" if spec.user else "system"
@@ -272,61 +258,7 @@ def _scopes(specs: Sequence[ServiceSpec]) -> dict[str | None, list[str]]:
     return {user: list(units) for user, units in scopes.items()}
 
 
-def _read(out: bytes) -> dict[str, _Scope]:
-    """The scopes of an answer. One without its end line was cut and has no status."""
-    scopes: dict[str, _Scope] = {}
-    scope = _Scope("none")
-    block: dict[str, str] = {}
-    for line in out.decode("utf-8", "replace").split("\n"):
-        key, equals, value = line.partition("=")
-        words = line.split(" ")
-        if equals:
-            block[key] = value
-            continue
-        if block:
-            scope.blocks.append(block)
-            block = {}
-        match words:
-            case ["scope", number, manager, *rest] if number not in scopes:
-                scope = scopes[number] = _Scope(manager, lingers=rest == ["yes"] if rest else None)
-            case ["manager", "inactive" | "failed"]:
-                scope.manager = "dead"
-            case ["end", number, status] if scopes.get(number) is scope:
-                scope.status = "0" if scope.manager == "dead" else status
-            case ["ran", unit]:
-                scope.ran.add(unit)
-            case ["sysv", unit]:
-                scope.sysv.add(unit)
-    return scopes
-
-
-def _place(scope: _Scope, position: int, unit: str, count: int) -> tuple[_Scope, dict[str, str]] | Unknown:
-    """Where the answer for one unit stands, when the scope as a whole can be trusted."""
-    if scope.manager == "none":
-        return Unknown("this host is not run by systemd")
-    if scope.manager == "closed":
-        return Unknown("only root, or the user itself, can ask for the units of this user")
-    if scope.status is None:
-        return Unknown("the answer of systemctl was cut")
-    if scope.status != "0":
-        return Unknown(f"systemctl answered with status {scope.status}")
-    if scope.manager in {"dead", "nobody"}:
-        return scope, {}
-    if len(scope.blocks) != count or not _is_about(scope.blocks[position], unit):
-        return Unknown("systemctl did not answer for this unit")
-    return scope, scope.blocks[position]
-
-
-def _is_about(block: Mapping[str, str], unit: str) -> bool:
-    if not {"LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload"} <= block.keys():
-        return False
-    try:
-        return unit in shlex.split(block.get("Names", ""))  # a name with a backslash comes quoted
-    except ValueError:
-        return False
-
-
-def _answer(spec: ServiceSpec, scope: _Scope, block: Mapping[str, str]) -> ServiceState | None:
+def _answer(spec: ServiceSpec, scope: Scope, block: Mapping[str, str]) -> ServiceState | None:
     wanted = goal(spec)
     needed = spec.present and bool(wanted.running or wanted.enabled)
     lingers = scope.lingers if wanted.linger else None
@@ -348,7 +280,7 @@ def _answer(spec: ServiceSpec, scope: _Scope, block: Mapping[str, str]) -> Servi
     return None if stopped and disabled else state
 
 
-def _from_block(spec: ServiceSpec, wanted: ServiceState, scope: _Scope, block: Mapping[str, str]) -> ServiceState:
+def _from_block(spec: ServiceSpec, wanted: ServiceState, scope: Scope, block: Mapping[str, str]) -> ServiceState:
     """The state of a loaded unit. Where systemd knows a third answer between yes and no, it is read as what is not wanted, so
     that both wishes lead to a change: enabled or masked until the next boot only, or between two restarts of a crash loop."""
     up, on, off = (spec.present and bool(wish) for wish in (wanted.running, wanted.enabled, wanted.masked))
@@ -365,7 +297,7 @@ def _from_block(spec: ServiceSpec, wanted: ServiceState, scope: _Scope, block: M
     )
 
 
-def _has_run(spec: ServiceSpec, scope: _Scope, block: Mapping[str, str]) -> bool:
+def _has_run(spec: ServiceSpec, scope: Scope, block: Mapping[str, str]) -> bool:
     """A one-shot unit is inactive when its work is done: it counts as running if it ended well since boot."""
     if block.get("Type") != "oneshot" or block.get("RemainAfterExit") != "no":
         return False
