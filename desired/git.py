@@ -71,7 +71,7 @@ def _unopened(folder: Path, error: Exception) -> RepositoryError:
     if "object format" in str(error) or "extension" in str(error):
         return RepositoryError(
             f"the repository at {place} has a format that this version cannot read: {visible(_reason(error), 200)}",
-            "use one with git's usual format: SHA-1, and references in files (git init, and fetch the branches into it)",
+            "make one with git's usual format, SHA-1 and references in files (git init), and commit the fleet there",
         )
     message = f"the repository at {place} could not be opened: {visible(_reason(error), 200)}"
     return RepositoryError(message, "check it with: git status")
@@ -139,7 +139,7 @@ def worktree_source(repo: Repository, folder: str = "") -> Source:
         index = _below(top, {entry.path: Entry(str(entry.id), int(entry.mode)) for entry in repo.index})
         status = _below(top, repo.status(untracked_files="all"))
     except (pygit2.GitError, KeyError, ValueError) as error:
-        raise RepositoryError(f"the working tree could not be read: {visible(str(error), 200)}") from error
+        raise _unreadable_tree(error) from error
     for path in sorted(index.keys() | status.keys()):
         flags = status.get(path, FileStatus.CURRENT)
         if flags & FileStatus.IGNORED:
@@ -159,6 +159,11 @@ def worktree_source(repo: Repository, folder: str = "") -> Source:
         return (root / path).lstat().st_size if path in fresh else _size(repo, entry.id)
 
     return Source(entries, read_blob=read_blob, blob_size=blob_size, odd=odd)
+
+
+def _unreadable_tree(error: Exception) -> RepositoryError:
+    hint = "if git status fails as well, the clone is damaged: check it with git fsck"
+    return RepositoryError(f"the working tree could not be read: {visible(str(error), 200)}", hint)
 
 
 _ON_DISK = (
@@ -186,7 +191,7 @@ def uncommitted(repo: Repository, folder: str = "") -> list[str]:
     try:
         status = _below(top, repo.status(untracked_files="all"))
     except (pygit2.GitError, KeyError, ValueError) as error:
-        raise RepositoryError(f"the working tree could not be read: {visible(str(error), 200)}") from error
+        raise _unreadable_tree(error) from error
     return sorted(path for path, flags in status.items() if flags != FileStatus.CURRENT and not flags & FileStatus.IGNORED)
 
 

@@ -5,15 +5,13 @@ The only place where errors become text. A person sees a traceback only for a fa
 
 from __future__ import annotations
 
-import contextlib
-import os
 import traceback
 from collections.abc import Sequence
 
 import click
 
 from reconciler.cli.commands import Cli, reconcile
-from reconciler.cli.screen import Screen
+from reconciler.cli.screen import Screen, let_go
 from reconciler.render.lines import Line, line
 
 INVALID = 1
@@ -37,18 +35,10 @@ def run(arguments: Sequence[str], screen: Screen) -> int:
         screen.tell(line(("stopped", "yellow")))
         return INTERRUPTED
     except BrokenPipeError:
-        _let_go(screen)
+        let_go(screen.out)
         return READER_LEFT
     except Exception as error:  # noqa: BLE001  the last line of defence: here every error becomes a sentence
         return _explain(error, cli)
-
-
-def _let_go(screen: Screen) -> None:
-    """`| head` has seen enough. What is still in the buffer must not fail again when the interpreter flushes it."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, screen.out.fileno())
-        os.close(nowhere)
 
 
 def _usage(error: click.UsageError) -> list[Line]:

@@ -7,6 +7,7 @@ make their own.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -93,11 +94,21 @@ class Screen:
         try:
             stream.write(text)
             stream.flush()
-        except BrokenPipeError:
-            raise
+        except BrokenPipeError:  # the reader has left, as `| head` does
+            let_go(stream)
+            if stream is self.out:
+                raise
         except OSError as error:  # a full disk
             error.filename = "standard output" if stream is self.out else "standard error"
             raise
+
+
+def let_go(stream: TextIO) -> None:
+    """What is still in the buffer must not fail again, here or when the interpreter flushes it."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _open_closed() -> None:

@@ -111,6 +111,21 @@ def test_a_reader_that_leaves_early_is_no_error(fleet: Fleet, sandbox: Path) -> 
     assert program.wait() == 141
 
 
+def test_a_reader_of_the_progress_that_leaves_does_not_stop_the_work(fleet: Fleet, sandbox: Path) -> None:
+    fleet.commit({"hosts/nas.yaml": host_file(sandbox, SLOW)})
+    program = subprocess.Popen(
+        [sys.executable, "-c", START, str(ROOT), "-C", str(fleet.root), "apply", "--yes"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=fleet.environment,
+    )
+    assert program.stderr is not None
+    program.stderr.read(5)
+    program.stderr.close()
+    assert program.wait() == 0
+    assert (sandbox / "3").exists()
+
+
 def test_sigterm_stops_in_the_same_way(fleet: Fleet, sandbox: Path) -> None:
     fleet.commit({"hosts/nas.yaml": host_file(sandbox, SLOW)})
     with terminal(fleet, "apply", "--yes") as person:
