@@ -7,6 +7,7 @@ nowhere; it is removed only when it is empty; a purge removes the names that the
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr
@@ -46,6 +47,7 @@ class DirectoryState(paths.OwnedState):
     extra: tuple[str, ...] | None = None
 
 
+_MORE = "more lies below what it deletes than is listed and counted here"
 _ASK = sh(r"""
 # directory_names INDEX LIMIT PATH: what stands in it, each as INDEX/NAME and NUL, and INDEX. at the end of the list;
 # INDEX? where it cannot be told, INDEX! where there is too much.
@@ -67,7 +69,7 @@ directory_count() { # INDEX PATH: what lies in an undeclared directory
   [ -d "$2" ] && [ ! -L "$2" ] || return 0
   printf '@%s\0' "$1"
   find "$2" -xdev -mindepth 1 -print0 | head -c 65536
-  printf '\0'
+  printf '\0.\0'
 }""")
 
 _LIBRARY = sh(r"""
@@ -225,14 +227,21 @@ class DirectoryProvider(Provider[DirectorySpec, DirectoryState]):
 
     def seen(self, out: bytes, changes: Sequence[Change[DirectorySpec, DirectoryState]]) -> Mapping[str, Detail]:
         below: dict[int, list[str]] = {}
-        current: list[str] = []
-        for record in out.decode("utf-8", "surrogateescape").split("\0"):
+        cut: set[int] = set()
+        index = -1
+        records = out.decode("utf-8", "surrogateescape").split("\0")
+        for record, following in pairwise(records):
             if record.startswith("@") and record[1:].isdecimal():
-                current = below.setdefault(int(record[1:]), [])
-            elif record.startswith("/"):
-                current.append(record)
+                index = int(record[1:])
+                below.setdefault(index, [])
+            elif record.startswith("/") and index >= 0:
+                # A whole list ends with an empty record; one that was cut ends in the middle of a name.
+                if following == ".":
+                    cut.add(index)
+                else:
+                    below[index].append(record)
         return {
-            changes[index].spec.ref: Detail(removes=tuple(found))
+            changes[index].spec.ref: Detail(removes=tuple(found), unsure=_MORE if index in cut else None)
             for index, found in below.items()
             if found and index < len(changes)
         }

@@ -247,7 +247,10 @@ def _part_of(spec: ServiceSpec) -> re.Pattern[str]:
     stem, _, suffix = spec.full_name.rpartition(".")
     names = {spec.full_name, f"{stem.partition('@')[0]}@.{suffix}" if "@" in stem else spec.full_name}
     scope = "user" if spec.user else "system"
-    return re.compile(rf"(file|symlink|directory):/.*/systemd/{scope}/({'|'.join(map(re.escape, names))})(\.d(/[^/]+)?)?")
+    elsewhere = rf"(?!/home/(?!{re.escape(spec.user)}/))" if spec.user else ""  # not in the home of another user
+    return re.compile(
+        rf"(file|symlink|directory):{elsewhere}/.*/systemd/{scope}/({'|'.join(map(re.escape, names))})(\.d(/[^/]+)?)?"
+    )
 
 
 def _scopes(specs: Sequence[ServiceSpec]) -> dict[str | None, list[str]]:

@@ -16,6 +16,7 @@ from desired.model import Host, Resource
 from providers.base import Detail, Spec
 from providers.registry import provider_of
 from reconciler.draft import AnyProvider, Draft, draft, orphans, with_details
+from reconciler.order import REFRESH
 from reconciler.work import Fate, Work, fates, make_work
 from state.channel import Channel, HostError, Output
 from state.frames import Frame, finished, frames, marks, stopped
@@ -267,7 +268,8 @@ async def _verify_and_record(
         return Outcome("unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint)
     done = {name for name, fate in outcome_fates.items() if fate == "done"}
     # What was as it should be and is not any more counts too: a step for something else has changed it.
-    upset = {planned.ref for planned in after.changes if planned.held is None and planned.why != "pruned"} - outcome_fates.keys()
+    upset = {planned.ref for planned in after.changes if planned.held is None and planned.why != "pruned"}
+    upset -= {name.removeprefix(REFRESH) for name in outcome_fates}
     unconverged = {
         planned.ref: tuple(sorted(planned.change.fields)) or (planned.change.action,)
         for planned in after.changes
@@ -310,8 +312,8 @@ def settled_record(before: Draft, after: Draft, commit: str | None) -> Record:
         if resource.ref in differing:
             if entry is not None:  # what was tried and still differs is not known to be as asked, whatever its step said
                 resources[resource.ref] = entry.model_copy(update={"digest": ""}) if resource.ref in tried else entry
-        elif provider_of(resource.ref).want(resource.spec) is not None:
-            made = entry.made if entry is not None else False
+        else:
+            made = entry is not None and entry.made and resource.spec.present
             resources[resource.ref] = Entry(digest=resource.spec.digest(), made=made, spec=resource.spec.record())
     # What should have gone and did not stays on the list, and so does a folder that still holds something declared. What the
     # plan let go is let go, even if by now it could be removed: a folder that the last step emptied.

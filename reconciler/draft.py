@@ -118,7 +118,7 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
     released: dict[str, str] = {}
     kept: set[str] = set()
     for ref, entry in inventory.resources.items():
-        if ref in declared:
+        if ref in declared or entry.spec.get("ensure") == "absent":
             continue
         spec = _remembered(ref, entry) if entry.made else None
         path = provider_of(ref).path(spec) if spec is not None else None
@@ -186,8 +186,9 @@ def _foreseen(host: Host, snapshot: Snapshot, changes: Sequence[Planned]) -> lis
             continue
         foreseen, after = provider.foresee(resource.spec, before, coming), provider.want(resource.spec)
         if after is not None and (fields := changed_fields(foreseen, after)):
-            why = next((coming[need].why for need in sorted(resource.needs & coming.keys())), "commit")
-            found.append(Planned(resource, provider, Change(resource.spec, foreseen, after, fields), why, foreseen=True))
+            causes = [coming[need].why for need in sorted(resource.needs & coming.keys())]
+            change = Change(resource.spec, foreseen, after, fields)
+            found.append(Planned(resource, provider, change, causes[0] if causes else "commit", foreseen=True))
     return found
 
 

@@ -92,12 +92,18 @@ class FleetRun:
         parts = [run.plan for run in self.runs.values() if run.plan is not None]
         return Plan(commit=self.fleet.commit, hosts=tuple(parts), hosts_asked=asked)
 
-    async def converge(self, listener: Listener | None = None, told: Callable[[HostRun], None] | None = None) -> None:
-        """Applies every draft; a host that was not reached before is not tried again."""
+    async def converge(
+        self, listener: Listener | None = None, told: Callable[[HostRun], None] | None = None, *, exact: bool = True
+    ) -> None:
+        """Applies every draft; a host that was not reached before is not tried again.
+
+        Where another run came in between, the host is looked at again. What is then to be done is done if it is still the
+        plan that somebody agreed to; without `exact` (nobody looked at it) also if it is another that deletes nothing new.
+        """
 
         async def one(run: HostRun) -> None:
             async with self._turns, contained(run):
-                await self._converge(run, listener)
+                await self._converge(run, listener, exact=exact)
             if told is not None:
                 told(run)
 
@@ -114,7 +120,7 @@ class FleetRun:
             run.draft = None
             run.plan = _problem(run.host, error)
 
-    async def _converge(self, run: HostRun, listener: Listener | None) -> None:
+    async def _converge(self, run: HostRun, listener: Listener | None, *, exact: bool) -> None:
         session, agreed = run.session, run.plan
         for _ in range(REPLANS + 1):
             if session is None or run.draft is None:
@@ -122,10 +128,13 @@ class FleetRun:
             run.outcome = await converge(session, run.draft, self.fleet.commit, listener)
             if run.outcome.status != "stale":
                 return
-            # Another run came in between. What was agreed to is done if it is still exactly what is to be done.
             await self._survey(run)
-            if run.plan is None or agreed is None or run.plan.differing(agreed):
+            if run.plan is None or agreed is None or _goes_beyond(run.plan, agreed, exact=exact):
                 return
+
+
+def _goes_beyond(plan: HostPlan, agreed: HostPlan, *, exact: bool) -> bool:
+    return bool(plan.differing(agreed)) if exact else not set(agreed.deletions).issuperset(plan.deletions)
 
 
 @asynccontextmanager

@@ -88,6 +88,11 @@ class HostPlan(Model):
     """What left the repository and stays on the host, with the reason."""
     warnings: Seq[str] = ()
 
+    @property
+    def deletions(self) -> tuple[str, ...]:
+        """What would be deleted, by name."""
+        return tuple(name for action in self.actions if action.held is None for name in action.deletions)
+
     def count(self, sign: Sign) -> int:
         return sum(action.action == sign and action.held is None for action in self.actions)
 

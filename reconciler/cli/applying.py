@@ -93,7 +93,7 @@ async def _run(task: _Task, screen: Screen) -> Exit:
         _refuse_deletions(plan, task.allowed)
         if plan.changes and not task.terms.yes:
             await _ask(plan, screen)
-        await converge(run, plan, screen)
+        await converge(run, plan, screen, exact=task.agreed is not None or not task.terms.yes)
         return _tell(run, plan, task, screen)
 
 

@@ -21,14 +21,14 @@ from reconciler.render.lines import line
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def converge(run: FleetRun, plan: Plan, screen: Screen) -> None:
-    """Raises `click.exceptions.Exit` (130, or 143 for SIGTERM) when it was stopped."""
+async def converge(run: FleetRun, plan: Plan, screen: Screen, *, exact: bool) -> None:
+    """`exact`: somebody agreed to this plan and no other. Raises `click.exceptions.Exit` (130, or 143 for SIGTERM) when it was stopped."""
     with progress(screen, plan) as shown:
 
         def stopping() -> None:
             shown.say(line(("stopping after the current step; Ctrl-C again leaves at once", "yellow")))
 
-        number = await stoppable(run.converge(shown.step, shown.host), stopping)
+        number = await stoppable(run.converge(shown.step, shown.host, exact=exact), stopping)
     if number is None:
         return
     _tell_stopped(shown, screen)

@@ -98,6 +98,15 @@ def test_every_state_of_a_package_leads_to_the_declared_one(fleet: Fleet, host: 
     assert host.sh(STATUS + "equal half kept older") == "ii |1.1ii |1.0hi |1.1ii |1.1"
 
 
+WHY_THEY_FAIL = {
+    "broken": "the script of /var/lib/dpkg/info/broken.postinst fails",
+    "lonely": "nowhere",
+    "unheard-of": "apt knows no package unheard-of",
+    "bystander": "7.*",
+    "stubborn": "stubborn is on hold on the host",
+}
+
+
 def test_one_package_that_fails_stops_no_other(fleet: Fleet, host: LabHost) -> None:
     repository = Repository(host)
     repository.add(
@@ -139,13 +148,7 @@ def test_one_package_that_fails_stops_no_other(fleet: Fleet, host: LabHost) -> N
         "package:apt/stubborn": "failed",
         "package:apt/after": "skipped",
     }
-    for name, words in {
-        "broken": "the script of /var/lib/dpkg/info/broken.postinst fails",
-        "lonely": "nowhere",
-        "unheard-of": "apt knows no package unheard-of",
-        "bystander": "7.*",
-        "stubborn": "stubborn is on hold on the host",
-    }.items():
+    for name, words in WHY_THEY_FAIL.items():
         assert words in failed.said[f"package:apt/{name}"], failed.result
     assert host.sh(STATUS + "bystander fine stubborn") == "ii |1.0ii |2.0hi |1.0"
     assert not host.has("dpkg-query -s lonely || dpkg-query -s after")

@@ -171,3 +171,17 @@ def test_the_preview_names_what_lies_below_an_undeclared_directory(tmp_path: Pat
     assert answer.returncode == 0
     found = DIRECTORIES.seen(answer.stdout, changes)[f"directory:{tmp_path}"].removes
     assert sorted(found) == [f"{tmp_path}/old/sub", f"{tmp_path}/old/sub/new\nline"]
+
+
+def test_the_preview_says_so_when_more_lies_below_than_it_can_list(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for number in range(400):
+        (tmp_path / "old" / f"{number:0200}").touch()
+    changes = [purged(str(tmp_path), "old", "other")]
+    question = DIRECTORIES.look(changes)
+    assert question is not None
+    found = DIRECTORIES.seen(Here(DIRECTORIES).run(question).stdout, changes)[f"directory:{tmp_path}"]
+    assert found.unsure is not None
+    assert "more" in found.unsure
+    assert 100 < len(found.removes) < 400
+    assert all(Path(name).exists() for name in found.removes)

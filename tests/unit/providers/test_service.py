@@ -400,6 +400,24 @@ def test_what_is_started_need_not_be_restarted(before: ServiceState | None, rene
     assert made.run.text == f"service_ensure web.service '' {'again' if renewed else 'yes'} yes no"
 
 
+@pytest.mark.parametrize(
+    ("user", "written", "stale"),
+    [
+        (None, "file:/etc/systemd/system/web.service", True),
+        (None, "file:/etc/systemd/system/web.service.d/override.conf", True),
+        (None, "file:/etc/systemd/system/other.service", None),
+        (None, "file:/etc/systemd/user/web.service", None),
+        ("ops", "file:/etc/systemd/user/web.service", True),
+        ("ops", "file:/home/ops/.config/systemd/user/web.service", True),
+        ("ops", "file:/srv/ops/.config/systemd/user/web.service", True),
+        ("ops", "file:/home/eva/.config/systemd/user/web.service", None),
+        ("ops", "file:/home/ops2/.config/systemd/user/web.service", None),
+    ],
+)
+def test_a_unit_file_that_is_about_to_be_written_has_to_be_read(user: str | None, written: str, stale: bool | None) -> None:
+    assert PROVIDER.foresee(service(user=user), ServiceState(), {written}).stale is stale
+
+
 @pytest.mark.parametrize("fields", [{"running": False}, {"masked": True}, {"on_change": "none"}, {"ensure": "absent"}])
 def test_what_is_not_to_run_is_not_started_by_what_it_follows(fields: dict[str, Any]) -> None:
     assert PROVIDER.refresh(service(**fields)) is None

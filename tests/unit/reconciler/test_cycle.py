@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from providers.base import Unknown
+from providers.files import FileSpec
 from reconciler.cycle import StepEvent, converge
 from reconciler.draft import draft
 from state.inventory import Entry, Intent, inventory_text
-from tests.unit.reconciler.hosts import COMMIT, Box
+from tests.unit.reconciler.hosts import COMMIT, Box, asked
 
 
 async def test_what_is_missing_is_made_and_the_second_plan_is_empty(box: Box) -> None:
@@ -290,3 +291,16 @@ async def test_what_an_older_program_recorded_and_we_cannot_read_is_let_go_with_
     resources = record.resources | {"gizmo:x": Entry(digest="d", made=True, spec={"cogs": 3})}
     box.inventory.write_text(inventory_text(record.model_copy(update={"resources": resources})))
     assert "another version" in (await box.plan()).released["gizmo:x"]
+
+
+async def test_what_should_be_absent_and_comes_back_has_drifted(box: Box) -> None:
+    (box.folder / "f").touch()
+    spec = {"name": str(box.folder / "f"), "ensure": "absent"}
+    box.resources.append(asked(FileSpec.model_validate(spec)))
+    assert [item.why for item in (await box.plan()).changes] == ["commit"]
+    await box.apply()
+    (box.folder / "f").touch()
+    assert [item.why for item in (await box.plan()).changes] == ["drift"]
+    await box.apply()
+    box.resources.clear()
+    assert (await box.plan()).released == {}

@@ -61,3 +61,21 @@ async def test_a_fault_of_our_own_on_one_host_stops_no_other(tmp_path: Path, mon
         assert exit_code(run.runs.values()) is Exit.INVALID
     assert (tmp_path / "good/f").exists()
     assert not (tmp_path / "bad/f").exists()
+
+
+async def test_what_nobody_looked_at_is_planned_anew_when_another_run_came_in_between(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    box.file("f", "first\n")
+    hosts = [named(box, "up")]
+    for exact, status, text in ((True, "stale", "by hand\n"), (False, "converged", "first\n")):
+        async with FleetRun(fleet_of(*hosts), hosts) as run:
+            await run.survey()
+            async with FleetRun(fleet_of(*hosts), hosts) as other:
+                await other.survey()
+                box.inventory.unlink(missing_ok=True)
+                await other.converge()
+            (tmp_path / "f").write_text("by hand\n")
+            await run.converge(exact=exact)
+            outcome = run.runs["up"].outcome
+            assert outcome is not None
+            assert (outcome.status, (tmp_path / "f").read_text()) == (status, text)

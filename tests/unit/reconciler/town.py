@@ -162,7 +162,7 @@ def killed(script: bytes, at: int, victim: Victim) -> Iterator[bool]:
         if struck and victim == "everything":
             os.killpg(process.pid, signal.SIGKILL)
         elif struck:
-            os.kill(_shell_below(process.pid), signal.SIGKILL)
+            _kill_the_shell_below(process.pid)
         rest = threading.Thread(target=lambda: [None for _ in calls])
         rest.start()
         try:
@@ -173,7 +173,8 @@ def killed(script: bytes, at: int, victim: Victim) -> Iterator[bool]:
             rest.join()
 
 
-def _shell_below(tracer: int) -> int:
-    """The one child of strace: the shell that runs the script."""
-    children = Path(f"/proc/{tracer}/task/{tracer}/children").read_text().split()
-    return int(children[0])
+def _kill_the_shell_below(tracer: int) -> None:
+    """The one child of strace runs the script. After its last change it may be gone before we come."""
+    for child in Path(f"/proc/{tracer}/task/{tracer}/children").read_text().split()[:1]:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
