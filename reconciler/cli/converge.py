@@ -22,7 +22,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 async def converge(run: FleetRun, plan: Plan, screen: Screen, *, exact: bool) -> None:
-    """`exact`: somebody agreed to this plan and no other. Raises `click.exceptions.Exit` (130, or 143 for SIGTERM) when it was stopped."""
+    """`exact`: somebody agreed to this plan and no other.
+
+    Raises `click.exceptions.Exit` (130, or 143 for SIGTERM) when it was stopped."""
     with progress(screen, plan) as shown:
 
         def stopping() -> None:

@@ -107,6 +107,24 @@ WHY_THEY_FAIL = {
 }
 
 
+def mend_what_failed(host: LabHost, repository: Repository, trial: Trial) -> None:
+    host.sh("rm /run/break")
+    repository.add([Deb("nowhere", "3.0"), Deb("unheard-of", "1"), Deb("bystander", "7.1")])
+    trial.declare(
+        {
+            "packages": {
+                "apt": [
+                    *("fine", "broken", "lonely", "unheard-of", "after"),
+                    {"name": "bystander", "version": "7.*"},
+                    {"name": "stubborn", "version": "2.0", "hold": True},
+                ]
+            }
+        }
+    )
+    trial.converge()
+    assert host.sh(STATUS + "after broken bystander lonely stubborn unheard-of") == ("ii |1.0ii |1.0ii |7.1ii |1.0hi |2.0ii |1")
+
+
 def test_one_package_that_fails_stops_no_other(fleet: Fleet, host: LabHost) -> None:
     repository = Repository(host)
     repository.add(
@@ -156,21 +174,7 @@ def test_one_package_that_fails_stops_no_other(fleet: Fleet, host: LabHost) -> N
     assert "apt knows no package unheard-of" in unsure["package:apt/unheard-of"]
     assert "nowhere" in unsure["package:apt/lonely"]
 
-    host.sh("rm /run/break")
-    repository.add([Deb("nowhere", "3.0"), Deb("unheard-of", "1"), Deb("bystander", "7.1")])
-    trial.declare(
-        {
-            "packages": {
-                "apt": [
-                    *("fine", "broken", "lonely", "unheard-of", "after"),
-                    {"name": "bystander", "version": "7.*"},
-                    {"name": "stubborn", "version": "2.0", "hold": True},
-                ]
-            }
-        }
-    )
-    trial.converge()
-    assert host.sh(STATUS + "after broken bystander lonely stubborn unheard-of") == ("ii |1.0ii |1.0ii |7.1ii |1.0hi |2.0ii |1")
+    mend_what_failed(host, repository, trial)
 
 
 def test_what_goes_along_is_shown_and_counted_and_nothing_else_goes(fleet: Fleet, host: LabHost) -> None:
