@@ -373,3 +373,16 @@ def test_a_name_that_is_none_is_refused_before_any_host_is_asked(fleet: Fleet, n
     refused = fleet.apply()
     assert refused.code == 1, refused
     assert "hosts/away.yaml:2:" in refused.err, refused
+
+
+def test_a_package_gives_way_to_its_rival_in_one_run_and_two_rivals_do_not_fight(fleet: Fleet, host: LabHost) -> None:
+    repository = Repository(host)
+    repository.add([Deb("one", "1.0", {"Conflicts": "two"}), Deb("two", "1.0")])
+    repository.trust_by_hand()
+    trial = Trial(fleet, host)
+    for name in ("one", "two", "one"):
+        trial.declare({"packages": {"apt": [name]}})
+        trial.converge()
+    trial.declare({"packages": {"apt": ["one", "two"]}})
+    assert trial.fail().said.keys() == {"package:apt/two"}
+    assert host.sh("dpkg-query -W -f '${Package} ${db:Status-Status}\n' one") == "one installed"

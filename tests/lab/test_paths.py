@@ -384,3 +384,20 @@ def test_whatever_is_killed_a_file_is_old_or_new(fleet: Fleet, host: LabHost, vi
     assert host.sh("sha256sum </srv/big") == f"{hashlib.sha256(new).hexdigest()}  -"
     assert host.sh("ls -A /srv") == "big"
     trial.settle()
+
+
+ACLS: dict[str, dict[str, object]] = {"none": {"acl": []}, "some": {"acl": ["user:daemon:r"]}, "other": {}}
+
+
+def test_what_a_folder_passes_on_by_its_default_acl_does_not_flap(fleet: Fleet, host: LabHost) -> None:
+    host.sh("mkdir /srv/open /srv/shut; setfacl -d -m u:ops:rwx,g::--- /srv/open; setfacl -d -m u::---,u:ops:rwx /srv/shut")
+    trial = Trial(fleet, host)
+    files = {
+        f"/srv/{place}/{name}": {"content": "x\n", "mode": "0444", **acl}
+        for place in ("open", "shut")
+        for name, acl in ACLS.items()
+    }
+    trial.declare({"files": files})
+    trial.converge()
+    assert host.sh("cd /srv; stat -c %a */none */some */other | sort -u") == "444"
+    assert host.sh("cd /srv; ls -A open shut | sort -u | xargs") == "none open: other shut: some"

@@ -333,3 +333,41 @@ def test_names_that_are_none_are_told_all_at_once(fleet: Fleet) -> None:
     refused = fleet.apply()
     assert refused.code == 1, refused
     assert refused.err.count("hosts/away.yaml:") == len(wrong), refused
+
+
+def test_a_unit_file_is_read_by_the_run_that_writes_or_removes_it(fleet: Fleet, host: LabHost) -> None:
+    trial = Trial(fleet, host)
+    unit, extra, beneath = (
+        f"{FOLDER}/reader.service",
+        f"{FOLDER}/reader.service.d/10-nice.conf",
+        "/usr/lib/systemd/system/reader.service",
+    )
+    host.sh(f"printf '%s' '{IDLE}' >{beneath}; systemctl daemon-reload")
+    services = {"reader": UP}
+    trial.declare({"files": {unit: {"content": IDLE}}, "services": services})
+    trial.converge()
+    began = host.sh("systemctl show -p MainPID reader")
+    trial.declare({"files": {unit: {"content": f"# new\n{IDLE}"}}, "services": services})
+    assert trial.converge().planned.signs == {f"file:{unit}": "change", "service:reader": "change"}
+    folder = {f"{unit}.d": {}}
+    trial.declare(
+        {
+            "files": {unit: {"content": f"# new\n{IDLE}"}, extra: {"content": "[Service]\nNice=1\n"}},
+            "directories": folder,
+            "services": services,
+        }
+    )
+    trial.converge()
+    trial.declare({"services": services})
+    trial.converge("--allow-deletions", "9")
+    assert host.sh("systemctl show -p FragmentPath --value reader") == beneath
+    assert host.sh("systemctl show -p MainPID reader") == began, "what nobody follows is not restarted"
+
+
+def test_an_empty_unit_file_is_not_removed_to_unmask_the_unit(fleet: Fleet, host: LabHost) -> None:
+    trial = Trial(fleet, host)
+    trial.declare({"files": {f"{FOLDER}/void.service": {"content": ""}}, "services": {"void": {"running": True}}})
+    said = trial.fail().said
+    assert said.keys() == {"service:void"}
+    assert said["service:void"].endswith("void.service is empty, which masks the unit: give it a content, or remove it")
+    assert host.has(f"test -f {FOLDER}/void.service")

@@ -290,3 +290,31 @@ def test_the_guard_lets_only_the_agreed_pass(
     assert (done.returncode == 0) is passes
     assert (tmp_path / "guard.passed").exists() is passes
     assert (tmp_path / "guard.refused").exists() is not passes
+
+
+def beside(name: str, *others: str, **fields: Any) -> AptSpec:
+    return APT_KIND.adjust(spec(name, **fields), {f"package:apt/{other}": None for other in (name, *others)})
+
+
+REPLACING = """= fresh amd64
+= simulation 0
+Inst postfix (3.1 Debian:13/stable [amd64])
+Remv exim4 [4.9]
+= end
+"""
+
+
+def test_what_is_declared_is_never_removed_for_the_sake_of_another() -> None:
+    coming = change(beside("postfix", "exim4"))
+    (detail,) = APT_KIND.seen(REPLACING.encode(), [coming]).values()
+    assert detail == Detail(unsure="it will be refused: exim4 would have to go, which is declared too")
+    (step,) = APT_KIND.steps([replace(coming, detail=Detail(removes=("exim4", "bsd-mailx")))], Facts())
+    assert step.run.text.startswith("apt_begin '' bsd-mailx ''\n")
+
+
+def test_what_left_the_repository_may_go_with_what_comes_in_its_stead() -> None:
+    coming, going = change(beside("postfix")), change(beside("exim4", "postfix", ensure="absent"), there())
+    details = APT_KIND.seen(REPLACING.encode(), [coming, going])
+    assert details["package:apt/postfix"] == Detail(notes=("version 3.1",), along=("exim4",))
+    (step,) = APT_KIND.steps([replace(coming, detail=details["package:apt/postfix"])], Facts())
+    assert step.run.text.startswith("apt_begin '' exim4 ''\n")

@@ -238,6 +238,14 @@ async def test_what_did_not_converge_is_named_by_its_fields(box: Box) -> None:
     assert [item.why for item in (await box.plan()).changes] == ["unfinished"], "it never was as asked, so it did not drift"
 
 
+async def test_what_a_step_for_something_else_upsets_is_told(box: Box) -> None:
+    ref = box.file("f")
+    assert (await box.apply()).status == "converged"
+    box.command("trample", f"echo other >{box.folder}/f; touch {box.folder}/done", creates=f"{box.folder}/done")
+    outcome = await box.apply()
+    assert (outcome.status, outcome.unconverged) == ("failed", {ref: ("digest",)})
+
+
 async def test_progress_is_told_step_by_step(box: Box) -> None:
     box.file("f")
     box.command("fail", "false", unless="false")

@@ -295,3 +295,28 @@ class TestRefresh:
 
     def test_one_of_something_that_left_the_repository_is_forgotten(self) -> None:
         assert Paper(pending={"service:app": "file:/f"}).draft.empty
+
+
+UNIT = "/etc/systemd/system/app.service"
+
+
+@pytest.mark.parametrize("part", [UNIT, f"{UNIT}.d/limits.conf"])
+def test_a_unit_whose_file_is_written_is_read_again_in_the_same_run(part: str) -> None:
+    paper = Paper()
+    written = paper.add(file(part), "different", applied=True)
+    reader = paper.add(service("app"), "as asked", needs=[written])
+    paper.add(service("other"), "as asked")
+    assert changes(paper) == {written: ("change", "drift"), reader: ("change", "drift")}
+    (_, foreseen) = paper.draft.changes
+    assert (foreseen.change.fields, foreseen.foreseen) == ({"stale"}, True)
+    assert paper.order == [[written], [reader]]
+
+
+def test_a_unit_that_is_restarted_after_its_file_or_whose_file_stays_needs_no_reading() -> None:
+    paper = Paper()
+    written = paper.add(file(UNIT), "different")
+    paper.add(service("app", follows=[written]), "as asked", follows=[written])
+    assert len(paper.draft.changes) == 1
+    paper = Paper()
+    paper.add(service("app"), "as asked", needs=[paper.add(file(UNIT, sync="observe"), "different")])
+    assert list(held(paper).values()) == ["sync: observe"]
