@@ -349,7 +349,7 @@ def test_a_unit_file_is_read_by_the_run_that_writes_or_removes_it(fleet: Fleet, 
     began = host.sh("systemctl show -p MainPID reader")
     trial.declare({"files": {unit: {"content": f"# new\n{IDLE}"}}, "services": services})
     assert trial.converge().planned.signs == {f"file:{unit}": "change", "service:reader": "change"}
-    folder = {f"{unit}.d": {}}
+    folder: dict[str, dict[str, str]] = {f"{unit}.d": {}}
     trial.declare(
         {
             "files": {unit: {"content": f"# new\n{IDLE}"}, extra: {"content": "[Service]\nNice=1\n"}},

@@ -308,7 +308,7 @@ def test_a_unit_whose_file_is_written_is_read_again_in_the_same_run(part: str) -
     paper.add(service("other"), "as asked")
     assert changes(paper) == {written: ("change", "drift"), reader: ("change", "drift")}
     (_, foreseen) = paper.draft.changes
-    assert (foreseen.change.fields, foreseen.foreseen) == ({"stale"}, True)
+    assert (foreseen.change.fields, foreseen.foreseen) == (frozenset({"stale"}), True)
     assert paper.order == [[written], [reader]]
 
 
