@@ -201,14 +201,11 @@ class ServiceProvider(Provider[ServiceSpec, ServiceState]):
         return Step(refs=(spec.ref,), title=f"{spec.on_change} {spec.name}", run=run, timeout=_PATIENCE)
 
     def foresee(self, spec: ServiceSpec, before: ServiceState, coming: Collection[str]) -> ServiceState:
-        """A unit file that this run writes has to be read, unless what follows it does so. The manager of a user is not started
-        for that."""
-        wanted, part = goal(spec), _part_of(spec)
-        files = {ref for ref in coming if part.fullmatch(ref)}
-        read = self.refresh(spec) is not None and not files.isdisjoint(spec.follows)
-        if not files or read or not spec.present or (spec.user and not (wanted.running or wanted.enabled)):
-            return before
-        return before.model_copy(update={"stale": True})
+        """A unit file that this run writes has to be read, if no restart does so. For that, no user's manager is started."""
+        files = set(filter(_part_of(spec).fullmatch, coming))
+        followed = self.refresh(spec) is not None and not files.isdisjoint(spec.follows)
+        at_rest = spec.user is not None and not (goal(spec).running or goal(spec).enabled)
+        return before if not files or followed or at_rest else before.model_copy(update={"stale": True})
 
     def refresh_word(self, spec: ServiceSpec) -> str:
         return "restart" if spec.on_change == "none" else spec.on_change
