@@ -98,7 +98,8 @@ class FleetRun:
         """Applies every draft; a host that was not reached before is not tried again.
 
         Where another run came in between, the host is looked at again. What is then to be done is done if it is still the
-        plan that somebody agreed to; without `exact` (nobody looked at it) also if it is another that deletes nothing new.
+        plan that somebody agreed to; without `exact` (nobody looked at it) also if it is another that deletes nothing new, as
+        long as the other run was not one for another commit.
         """
 
         async def one(run: HostRun) -> None:
@@ -129,12 +130,15 @@ class FleetRun:
             if run.outcome.status != "stale":
                 return
             await self._survey(run)
-            if run.plan is None or agreed is None or _goes_beyond(run.plan, agreed, exact=exact):
+            if run.plan is None or agreed is None or _goes_beyond(run.plan, agreed, self.fleet.commit, exact=exact):
                 return
 
 
-def _goes_beyond(plan: HostPlan, agreed: HostPlan, *, exact: bool) -> bool:
-    return bool(plan.differing(agreed)) if exact else not set(agreed.deletions).issuperset(plan.deletions)
+def _goes_beyond(plan: HostPlan, agreed: HostPlan, commit: str | None, *, exact: bool) -> bool:
+    """Whether it has to be agreed to anew. A host that was given another commit meanwhile is never taken back unasked."""
+    if exact or plan.applied not in (agreed.applied, commit):
+        return bool(plan.differing(agreed))
+    return not set(agreed.deletions).issuperset(plan.deletions)
 
 
 @asynccontextmanager

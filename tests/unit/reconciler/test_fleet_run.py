@@ -63,6 +63,24 @@ async def test_a_fault_of_our_own_on_one_host_stops_no_other(tmp_path: Path, mon
     assert not (tmp_path / "bad/f").exists()
 
 
+async def test_a_host_that_was_given_another_commit_meanwhile_is_not_taken_back(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    box.file("f", "ours\n")
+    hosts = [named(box, "up")]
+    newer = Box(tmp_path)
+    newer.file("f", "newer\n")
+    theirs = Fleet("d" * 40, {"up": named(newer, "up")})
+    async with FleetRun(fleet_of(*hosts), hosts) as run, FleetRun(theirs, list(theirs.hosts.values())) as other:
+        await run.survey()
+        await other.survey()
+        await other.converge()
+        await run.converge(exact=False)
+        outcome = run.runs["up"].outcome
+    assert outcome is not None
+    assert outcome.status == "stale"
+    assert (tmp_path / "f").read_text() == "newer\n"
+
+
 async def test_what_nobody_looked_at_is_planned_anew_when_another_run_came_in_between(tmp_path: Path) -> None:
     box = Box(tmp_path)
     box.file("f", "first\n")
