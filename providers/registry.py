@@ -38,12 +38,19 @@ PROVIDERS: tuple[Provider[Any, Any], ...] = (
 )
 
 
+_BEGINNINGS = sorted(
+    ((f"{provider.spec.kind}:{provider.spec.prefix}", provider) for provider in PROVIDERS),
+    key=lambda pair: len(pair[0]),
+    reverse=True,
+)
+
+
 def provider_of(ref: str) -> Provider[Any, Any]:
     """The provider of a reference such as `file:/etc/motd` or `package:apt/nginx`; `KeyError` when no kind has that word.
 
     Where several kinds share a word (`package:`, `package:apt/`), the longest prefix wins.
     """
-    fitting = [provider for provider in PROVIDERS if ref.startswith(f"{provider.spec.kind}:{provider.spec.prefix}")]
-    if not fitting:
-        raise KeyError(ref)
-    return max(fitting, key=lambda provider: len(provider.spec.prefix))
+    for beginning, provider in _BEGINNINGS:
+        if ref.startswith(beginning):
+            return provider
+    raise KeyError(ref)

@@ -39,6 +39,8 @@ class Session:
     probe: Probe | None = None
     asked: frozenset[str] = frozenset()
     _drafted: tuple[Snapshot, Draft] | None = None
+    _sorted: Snapshot | None = None
+    """The last snapshot that was searched for what left the repository."""
 
     async def snapshot(self) -> Snapshot:
         """Asks for what is declared, and for what the inventory says we made and the repository no longer holds."""
@@ -46,7 +48,7 @@ class Session:
             self._compile(())
         assert self.probe is not None
         snapshot = await self.probe.ask(self.channel)
-        if snapshot.inventory is None:
+        if snapshot.inventory is None or snapshot is self._sorted:
             return snapshot
         removable = orphans(self.host, snapshot.inventory).remove
         refs = {resource.ref for resource in removable}
@@ -55,6 +57,7 @@ class Session:
             self._compile(removable)
             if not refs <= known:
                 return await self.probe.ask(self.channel)
+        self._sorted = snapshot
         return snapshot
 
     def _compile(self, removable: tuple[Resource, ...]) -> None:
