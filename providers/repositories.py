@@ -44,7 +44,7 @@ def _name(value: str) -> str:
 
 def _uri(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*:[!-~]+", value):
-        raise ValueError(f'"{value}" is no address of a repository: expected one as in https://deb.debian.org/debian')
+        raise ValueError(f'"{value}" is no address of a repository: expected one as in https://packages.example.org/debian')
     return value
 
 
@@ -71,7 +71,7 @@ class RepositorySpec(Spec):
     name: Annotated[str, AfterValidator(_name)]
     uris: Annotated[
         Seq[Annotated[Line, AfterValidator(_uri)]],
-        Field(description="Where it is", examples=[["https://deb.debian.org/debian"]]),
+        Field(description="Where it is", examples=[["https://packages.example.org/debian"]]),
     ] = ()
     suites: Annotated[
         Seq[Word], Field(description="Suites; one that ends in / is a flat repository", examples=[["trixie", "trixie-updates"]])

@@ -39,7 +39,7 @@ def spec(body: bytes | None = ARMORED, **fields: Any) -> RepositorySpec:
         ({"name": "a.b"}, "is no name for a repository"),
         ({"name": "../x"}, "is no name for a repository"),
         ({"name": "-x"}, "is no name for a repository"),
-        ({"uris": ["deb.debian.org"]}, "is no address of a repository"),
+        ({"uris": ["packages.example.org"]}, "is no address of a repository"),
         ({"uris": ["https://x y"]}, "is no address of a repository"),
         ({"uris": ["https://x\nTrusted: yes"]}, "a line break or control character cannot stand here"),
         ({"uris": []}, "uris must be given"),
