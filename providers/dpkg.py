@@ -73,8 +73,8 @@ class PackageSpec(Spec):
 
     @property
     def wanted_version(self) -> str | None:
-        """The version that is asked for, or a pattern that it must match."""
-        raise NotImplementedError
+        """The version that is asked for, or a pattern that it must match; None: any will do."""
+        return None
 
     @property
     def wants_purge(self) -> bool:
