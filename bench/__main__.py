@@ -28,11 +28,11 @@ import workload
 from desired.git import commit_source, open_repository
 from desired.load import load
 from reconciler.fleet_run import FleetRun
-from tests.lab.hosts import SCRIPT, Pool
+from tests.lab.hosts import SCRIPT, Flavour, Pool
 
 SCRATCH = Path(__file__).resolve().parents[1] / ".lab/bench"
 # A lab of its own, so that it can stand beside the one of the tests.
-LAB = {"RECONCILER_LAB_NAME": "reconciler-bench", "RECONCILER_LAB_NET": "127.0.5", "RECONCILER_LAB_DIR": str(SCRATCH / "lab")}
+LAB = Flavour("reconciler-bench", "127.0.5", packages="rsync", folder="bench/lab")
 BUNDLEWRAP = "bundlewrap==5.2.0"
 GOALS = {("cold", False): 0.5, ("cold", True): 0.1, ("warm", False): 1.3, ("warm", True): 1.3}
 """(what, several hosts) → the ratio that is wanted at most"""
@@ -54,9 +54,9 @@ class Bench:
 
     def __init__(self, count: int, rounds: int) -> None:
         self.rounds = rounds
-        self.pool = Pool(count)
-        run(str(SCRIPT), "up", str(count))
-        self.hosts = {f"lab{number}": f"{LAB['RECONCILER_LAB_NET']}.{number}" for number in range(1, count + 1)}
+        self.pool = Pool(count, LAB)
+        run(str(SCRIPT), "up", str(count), env=LAB.environment)
+        self.hosts = {f"lab{number}": f"{LAB.net}.{number}" for number in range(1, count + 1)}
         self.fleet = SCRATCH / "fleet"
         self.home = SCRATCH / "home"
         self.config = SCRATCH / "ssh_config"
@@ -196,7 +196,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    os.environ.update(LAB, HOME=str(SCRATCH / "home"))  # the lab's key, and nobody's own settings
+    os.environ.update(HOME=str(SCRATCH / "home"))  # the lab's key, and nobody's own settings
     bench = Bench(options.hosts, options.rounds)
     bench.prepare()
     for count in (1, options.hosts):

@@ -21,52 +21,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, Strict
+from pydantic import Field, PrivateAttr
 
+from providers.model import Ensure, Line, Mode, Model, Seq, Sync
 from providers.shell import Sh
+from providers.smoke import Check
 
-Ensure: TypeAlias = Literal["present", "absent"]
-Sync: TypeAlias = Literal["enforce", "deploy", "observe"]
-
-Item = TypeVar("Item")
-Seq: TypeAlias = Annotated[tuple[Item, ...], Strict(strict=False)]
-"""A YAML list, kept as a tuple. Its items stay strict."""
-
-
-def _quoted(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return value
-    raise ValueError(f'write it in quotes: "{value}" (without them YAML reads a number)')
-
-
-def _mode(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        raise ValueError('write the mode in quotes, as in "0644" (without them YAML reads a number)')
-    if isinstance(value, str) and 3 <= len(value) <= 4 and set(value) <= set("01234567"):
-        return value.zfill(4)
-    raise ValueError('expected three or four octal digits in quotes, as in "0644"')
-
-
-def _one_line(value: object) -> object:
-    if isinstance(value, str) and any(ord(c) < 32 or c == "\x7f" for c in value):
-        raise ValueError("a line break or control character cannot stand here")
-    return value
-
-
-Mode: TypeAlias = Annotated[str, BeforeValidator(_mode)]
-"""Permissions as four octal digits: `644` and `0644` are the same."""
-Line: TypeAlias = Annotated[str, BeforeValidator(_one_line), BeforeValidator(_quoted)]
-"""Text without line breaks and control characters."""
-
-
-class Model(BaseModel):
-    """What all our models share: immutable, strict (no text read as a number), and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+__all__ = ["Ensure", "Line", "Mode", "Model", "Seq", "Sync"]
 
 
 class Spec(Model):
@@ -143,6 +108,8 @@ class Unknown:
 
 SpecT = TypeVar("SpecT", bound=Spec)
 StateT = TypeVar("StateT", bound=State)
+Cause: TypeAlias = Literal["due"]
+"""`due`: its time has come."""
 Answer: TypeAlias = StateT | Unknown | None
 
 
@@ -192,6 +159,10 @@ class Step:
     an empty scratch folder (0700) that vanishes afterwards. Its output (both streams) is kept and shown when it fails.
     A folder that it makes for itself elsewhere (0700, with nothing but files in it), it first notes in the file "$litter": when
     the step is killed, that folder is swept away.
+
+    A step with a `check` runs nothing on the host: the controller asks, through the connection, between two scripts. A step
+    that `rescues` runs only where an earlier step of the same resource was begun and did not succeed; it puts things right, and
+    never makes the work count as done.
     """
 
     refs: tuple[str, ...]
@@ -200,6 +171,12 @@ class Step:
     blob: bytes | None = field(default=None, repr=False)
     timeout: int = 60
     """Seconds after which the step and all that it started are ended, and it counts as failed."""
+    parcels: tuple[Callable[[], bytes], ...] = field(default=(), repr=False)
+    """Large contents, each made only when it is sent: while `run` runs they lie in "$parcels/1", "$parcels/2", … (0600)."""
+    check: Check | None = None
+    rescues: bool = False
+    rolls_back: bool = False
+    """A rescue after which what was there before serves again: the run ends as rolled back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +205,8 @@ class Provider(ABC, Generic[SpecT, StateT]):
     """Where a manifest lists it: `files`, or `packages.apt`."""
     rank: ClassVar[int] = 50
     """Where nothing else decides, lower ranks are applied first and removed last: groups 10, users 20, repositories 30,
-    packages 40, directories 50, symlinks 55, files 60, sysctl 65, cron 65, commands 70, services 80."""
+    packages 40, directories 50, symlinks 55, files 60, sysctl 65, cron 65, commands 70, services 80, releases 85, runtimes 86,
+    slots 87, routes 88."""
     library: ClassVar[Sh] = Sh("")
     """Shell functions that the steps of this kind use; sent once per script, before any step."""
     left_behind: ClassVar[str] = "it was there before us"
@@ -256,6 +234,20 @@ class Provider(ABC, Generic[SpecT, StateT]):
     @abstractmethod
     def steps(self, changes: Sequence[Change[SpecT, StateT]], facts: Facts) -> Iterable[Step]:
         """How to make it so. MUST be safe to repeat after being killed anywhere. Together the steps' refs cover all changes."""
+
+    def aim(self, spec: SpecT, answers: Mapping[str, Answer[Any]]) -> SpecT | Unknown:
+        """What `spec` asks for in view of what the host is (reference → answer, of all its resources): the slot that is not
+        live gets the new release. Pure, and settled: aimed again after its own steps, it asks for nothing more. `Unknown`: it
+        cannot be told, or must not be done, and `reason` says why; then nothing is done and it is reported. Default: itself."""
+        return spec
+
+    def cause(self, change: Change[SpecT, StateT]) -> Cause | None:
+        """Why `change` is there where neither git nor the host has moved: a soak is over. None: found by comparing."""
+        return None
+
+    def notices(self, spec: SpecT, before: StateT) -> tuple[str, ...]:
+        """What is worth telling of `before` and is left as it is: files in a deployed tree that are not ours."""
+        return ()
 
     def refresh(self, spec: SpecT) -> Step | None:
         """What to do when something that `spec` follows has changed. None: following has no effect for this kind."""

@@ -36,10 +36,14 @@ PROVIDERS: tuple[Provider[Any, Any], ...] = (
     SysctlProvider(),
     CommandProvider(),
 )
+"""Those that a manifest has a section for."""
+
+PROJECT_PROVIDERS: tuple[Provider[Any, Any], ...] = ()
+"""Those that a deployed project consists of; `desired/deployments.py` makes their specs."""
 
 
 _BEGINNINGS = sorted(
-    ((f"{provider.spec.kind}:{provider.spec.prefix}", provider) for provider in PROVIDERS),
+    ((f"{provider.spec.kind}:{provider.spec.prefix}", provider) for provider in (*PROVIDERS, *PROJECT_PROVIDERS)),
     key=lambda pair: len(pair[0]),
     reverse=True,
 )

@@ -7,7 +7,7 @@ verification all run these two functions, so what a plan shows is what an apply 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
@@ -17,17 +17,18 @@ from providers.base import Detail, Spec
 from providers.registry import provider_of
 from reconciler.draft import AnyProvider, Draft, draft, orphans, with_details
 from reconciler.order import REFRESH
-from reconciler.work import Fate, Work, fates, make_work
-from state.channel import Channel, HostError, Output
-from state.frames import Frame, finished, frames, marks, stopped
+from reconciler.stages import Listener, carry_out, fate_of
+from reconciler.work import Fate, Work, fates, make_work, rolled_back
+from state.channel import Channel, HostError
+from state.frames import Frame, frames
 from state.inventory import Entry, Record, inventory_text
-from state.script import INLINE, Compiled, Fragment, compile_apply, compile_probe, staged_name
+from state.script import Fragment, compile_apply, compile_probe
 from state.snapshot import Probe, Snapshot
 
 LOOK_SECONDS = 60
 """What the closer look of one kind may take: apt's simulation is slow on small machines."""
-STEP_MARGIN = 60.0
-"""Seconds beyond the sum of the steps' own deadlines that an apply may take."""
+LOOK_MARGIN = 60.0
+"""Seconds beyond the deadlines of its fragments that a closer look may take."""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,8 @@ class Session:
 
     def _compile(self, removable: tuple[Resource, ...]) -> None:
         self.asked = frozenset(resource.ref for resource in removable)
-        groups = group([resource.spec for resource in (*self.host.resources, *removable)])
+        told = [resource for resource in self.host.resources if resource.blocked is None]
+        groups = group([resource.spec for resource in (*told, *removable)])
         self.probe = Probe(groups, self.host.inventory)
 
     async def survey(self) -> Draft:
@@ -103,7 +105,7 @@ async def look(session: Session, drafted: Draft) -> dict[str, Detail]:
     if not asked:
         return details
     script = compile_probe([fragment for _, _, fragment in asked], inventory=session.host.inventory)
-    output = await session.channel.run(script.text, deadline=LOOK_SECONDS * len(asked) + STEP_MARGIN)
+    output = await session.channel.run(script.text, deadline=LOOK_SECONDS * len(asked) + LOOK_MARGIN)
     answered = frames(output.stdout, output.stderr, script.nonce)
     for number, (provider, changes, _) in enumerate(asked):
         frame = answered.get(number)
@@ -112,20 +114,6 @@ async def look(session: Session, drafted: Draft) -> dict[str, Detail]:
         else:
             details |= {change.spec.ref: Detail(unsure="the closer look at the host failed") for change in changes}
     return details
-
-
-@dataclass(frozen=True, slots=True)
-class StepEvent:
-    """Live progress: a step began (`fate` is None) or ended."""
-
-    host: str
-    title: str
-    number: int
-    count: int
-    fate: Fate | None = None
-
-
-Listener = Callable[[StepEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +137,8 @@ class Outcome:
     """Reference → fields that differ after all steps succeeded."""
     message: str = ""
     hint: str = ""
+    rolled_back: tuple[str, ...] = ()
+    """References of which what served before serves again, because what should have followed it failed."""
 
 
 _STOPPED: dict[str, tuple[Literal["failed", "stale", "busy"], str, str]] = {
@@ -173,19 +163,18 @@ async def converge(session: Session, drafted: Draft, commit: str | None, listene
     if not work.steps:
         return await _verify_and_record(session, drafted, work, {}, commit)
     try:
-        output, script = await _apply(session, drafted, work, listener)
+        applied = await carry_out(session.channel, drafted, work, listener)
     except HostError as error:
         return Outcome("unreachable" if error.retry else "failed", message=str(error), hint=error.hint)
-    answered = frames(output.stdout, output.stderr, script.nonce)
+    answered = applied.answered
     outcome_fates = fates(work, answered)
     failures = _failures(work, answered, outcome_fates)
-    reason = stopped(output.stdout, script.nonce)
-    if reason is not None:
-        status, message, hint = _STOPPED.get(reason, ("failed", f"the host stopped: {reason}", ""))
-        if reason in _BEFORE:
+    if applied.stopped is not None:
+        status, message, hint = _STOPPED.get(applied.stopped, ("failed", f"the host stopped: {applied.stopped}", ""))
+        if applied.stopped in _BEFORE and not applied.begun:
             return Outcome(status, message=message, hint=hint)
         return Outcome(status, outcome_fates, failures, message=message, hint=hint)
-    if not finished(output.stdout, script.nonce):
+    if not applied.finished:
         return Outcome(
             "unreachable",
             outcome_fates,
@@ -196,55 +185,6 @@ async def converge(session: Session, drafted: Draft, commit: str | None, listene
     return await _verify_and_record(session, drafted, work, answered, commit)
 
 
-async def _apply(session: Session, drafted: Draft, work: Work, listener: Listener | None) -> tuple[Output, Compiled]:
-    for name, blob in {staged_name(blob): blob for blob in work.blobs if len(blob) > INLINE}.items():
-        await session.channel.upload(staging(drafted), name, blob)
-    script = compile_apply(
-        work.steps,
-        expected=drafted.inventory.read_digest,
-        journal=inventory_text(drafted.inventory.record, work.intent),
-        libraries=work.libraries,
-        inventory=session.host.inventory,
-        set_aside=drafted.inventory.broken is not None,
-    )
-    deadline = sum(planned.step.timeout for planned in work.steps) + STEP_MARGIN
-    watch = _Watch(session.host.name, work, script.nonce, listener) if listener else None
-    return await session.channel.run(script.text, deadline=deadline, watch=watch), script
-
-
-def staging(drafted: Draft) -> str:
-    """The folder on the host where large contents wait for their step."""
-    facts = drafted.snapshot.facts
-    folder = drafted.host.inventory or ("/var/lib/reconciler" if facts.uid == 0 else f"{facts.home}/.local/state/reconciler")
-    return f"{folder}/staged"
-
-
-class _Watch:
-    """Turns the marks in the stream into events as they come."""
-
-    def __init__(self, host: str, work: Work, nonce: str, listener: Listener) -> None:
-        self._host, self._work, self._nonce, self._listener = host, work, nonce, listener
-        self._seen = b""
-
-    def __call__(self, piece: bytes) -> None:
-        self._seen += piece
-        consumed = 0
-        for mark in marks(self._seen, self._nonce):
-            consumed = mark.end
-            match mark.words:
-                case ("b", number) if number.isdecimal():
-                    self._tell(int(number), None)
-                case ("e", number, status) if number.isdecimal():
-                    known: dict[str, Fate] = {"0": "done", "late": "late", "skipped": "skipped"}
-                    self._tell(int(number), known.get(status, "failed"))
-        self._seen = self._seen[consumed:]
-
-    def _tell(self, number: int, fate: Fate | None) -> None:
-        if number < len(self._work.steps):
-            title = self._work.steps[number].step.title
-            self._listener(StepEvent(self._host, title, number, len(self._work.steps), fate))
-
-
 def _failures(work: Work, answered: Mapping[int, Frame], outcome: Mapping[str, Fate]) -> tuple[Failure, ...]:
     found = []
     for name, numbers in work.names.items():
@@ -253,6 +193,11 @@ def _failures(work: Work, answered: Mapping[int, Frame], outcome: Mapping[str, F
             frame = answered.get(number)
             text = frame.out.decode("utf-8", "replace").strip() if frame else ""
             found.append(Failure(name, work.steps[number].step.title, outcome[name], text))
+    for number, planned in enumerate(work.steps):
+        frame = answered.get(number) if planned.step.rescues else None
+        if frame is not None and not frame.ok and frame.status != "skipped":
+            text = frame.out.decode("utf-8", "replace").strip()
+            found.append(Failure(planned.step.refs[0], planned.step.title, fate_of(frame.status), text))
     return tuple(found)
 
 
@@ -280,7 +225,8 @@ async def _verify_and_record(
     }
     unconverged |= {doubt.resource.ref: (f"unknown: {doubt.reason}",) for doubt in after.doubts if doubt.resource.ref in done}
     failed = failures or unconverged or any(fate != "done" for fate in outcome_fates.values()) or drafted.doubts
-    return Outcome("failed" if failed else "converged", outcome_fates, failures, unconverged)
+    back = rolled_back(work, answered)
+    return Outcome("failed" if failed else "converged", outcome_fates, failures, unconverged, rolled_back=back)
 
 
 async def _record(session: Session, before: Draft, after: Draft, commit: str | None) -> None:

@@ -22,7 +22,7 @@ from state.snapshot import Snapshot
 
 AnyChange = Change[Any, Any]
 AnyProvider = Provider[Any, Any]
-Why = Literal["commit", "drift", "unfinished", "pruned"]
+Why = Literal["commit", "drift", "unfinished", "pruned", "due"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Draft:
     doubts: tuple[Doubt, ...] = ()
     released: Mapping[str, str] = field(default_factory=dict)
     """References that left the repository and stay on the host, with the reason."""
+    notices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Reference → what is worth telling of it and is left as it is."""
 
     @property
     def active(self) -> tuple[Planned, ...]:
@@ -160,8 +162,11 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
     left = orphans(host, inventory)
     changes: list[Planned] = []
     doubts: list[Doubt] = []
+    notices: dict[str, tuple[str, ...]] = {}
     for resource in host.resources:
         _compare(resource, _why(resource, inventory), snapshot, changes, doubts)
+        if told := _notices(resource, snapshot):
+            notices[resource.ref] = told
     staying = _staying(left.remove, snapshot)
     for resource in sorted(left.remove, key=_removal_order, reverse=True):
         if resource.ref not in staying:
@@ -170,7 +175,13 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
     blocked = _blocked(host, changes, doubts)
     settled = [replace(planned, held=_policy(host, planned) or blocked.get(planned.ref)) for planned in changes]
     refreshes = _refreshes(host, settled, inventory, blocked | {doubt.resource.ref: "it is unknown" for doubt in doubts})
-    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), {**left.released, **staying})
+    released = {**left.released, **staying}
+    return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released, notices)
+
+
+def _notices(resource: Resource, snapshot: Snapshot) -> tuple[str, ...]:
+    provider, before = provider_of(resource.ref), snapshot.answers.get(resource.ref)
+    return provider.notices(resource.spec, before) if isinstance(before, State) else ()
 
 
 def _foreseen(host: Host, snapshot: Snapshot, changes: Sequence[Planned]) -> list[Planned]:
@@ -184,10 +195,13 @@ def _foreseen(host: Host, snapshot: Snapshot, changes: Sequence[Planned]) -> lis
         provider, before = provider_of(resource.ref), snapshot.answers.get(resource.ref)
         if resource.ref in known or not isinstance(before, State) or not coming:
             continue
-        foreseen, after = provider.foresee(resource.spec, before, coming), provider.want(resource.spec)
+        spec = _aimed(resource, snapshot)
+        if isinstance(spec, Unknown):
+            continue
+        foreseen, after = provider.foresee(spec, before, coming), provider.want(spec)
         if after is not None and (fields := changed_fields(foreseen, after)):
             causes = [coming[need].why for need in sorted(resource.needs & coming.keys())]
-            change = Change(resource.spec, foreseen, after, fields)
+            change = Change(spec, foreseen, after, fields)
             found.append(Planned(resource, provider, change, causes[0] if causes else "commit", foreseen=True))
     return found
 
@@ -225,16 +239,29 @@ def _why(resource: Resource, inventory: Inventory) -> Why:
 def _compare(resource: Resource, why: Why, snapshot: Snapshot, changes: list[Planned], doubts: list[Doubt]) -> None:
     provider = provider_of(resource.ref)
     before = snapshot.answers.get(resource.ref, Unknown("the host was not asked"))
+    spec = _aimed(resource, snapshot)
+    if isinstance(spec, Unknown):
+        doubts.append(Doubt(resource, spec.reason))
+        return
     if isinstance(before, Unknown):
         doubts.append(Doubt(resource, before.reason))
         return
-    after = provider.want(resource.spec)
+    after = provider.want(spec)
     if after is None and before is None:
         return
     fields = changed_fields(before, after) if before is not None and after is not None else frozenset[str]()
     if before is not None and after is not None and not fields:
         return
-    changes.append(Planned(resource, provider, Change(resource.spec, before, after, fields), why))
+    change = Change(spec, before, after, fields)
+    changes.append(Planned(resource, provider, change, provider.cause(change) or why))
+
+
+def _aimed(resource: Resource, snapshot: Snapshot) -> Spec | Unknown:
+    """What the resource asks for in view of what the host is."""
+    if resource.blocked is not None:
+        return Unknown(resource.blocked)
+    spec: Spec | Unknown = provider_of(resource.ref).aim(resource.spec, snapshot.answers)
+    return spec
 
 
 def _blocked(host: Host, changes: Iterable[Planned], doubts: Iterable[Doubt]) -> dict[str, str]:

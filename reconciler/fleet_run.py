@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Self
 
 from desired.model import Address, Fleet, Host
-from reconciler.cycle import Listener, Outcome, Session, converge
+from reconciler.cycle import Outcome, Session, converge
 from reconciler.draft import Draft
 from reconciler.errors import Exit
 from reconciler.plan import HostPlan, Plan, describe
+from reconciler.stages import Listener
 from state.channel import BecomeError, HostError, HostKeyError, LoginError
 from state.connect import connect
 from state.target import Target
@@ -175,7 +176,8 @@ def _problem(host: Host, error: HostError) -> HostPlan:
 def exit_code(runs: Iterable[HostRun]) -> Exit:
     """The worst that a person must act on. An intermittent host that is away is nothing to act on."""
     codes = {_code(run) for run in runs}
-    return next((code for code in (Exit.INVALID, Exit.FAILED, Exit.STALE, Exit.UNREACHABLE) if code in codes), Exit.OK)
+    worst = (Exit.INVALID, Exit.ROLLED_BACK, Exit.FAILED, Exit.STALE, Exit.UNREACHABLE)
+    return next((code for code in worst if code in codes), Exit.OK)
 
 
 def _code(run: HostRun) -> Exit:
@@ -184,5 +186,7 @@ def _code(run: HostRun) -> Exit:
     if run.outcome is None:
         away = run.plan is not None and run.plan.problem_kind == "unreachable" and run.plan.intermittent
         return Exit.OK if away else Exit.UNREACHABLE
+    if run.outcome.rolled_back:
+        return Exit.ROLLED_BACK
     by_status = {"converged": Exit.OK, "failed": Exit.FAILED, "busy": Exit.FAILED, "stale": Exit.STALE}
     return by_status.get(run.outcome.status, Exit.UNREACHABLE)

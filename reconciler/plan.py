@@ -23,10 +23,10 @@ class Cause(Model):
     """Why something is planned.
 
     `why`: a commit asks for it; the host drifted from what was applied; an earlier attempt did not succeed; it left git; what
-    it follows changes.
+    it follows changes; its time has come (a soak is over).
     """
 
-    why: Literal["commit", "drift", "unfinished", "pruned", "follows", "pending"]
+    why: Literal["commit", "drift", "unfinished", "pruned", "follows", "pending", "due"]
     place: str = ""
     """file:line:column in the repository, where there is one."""
     refs: Seq[str] = ()
@@ -86,6 +86,8 @@ class HostPlan(Model):
     unknown: Seq[UnknownResource] = ()
     released: dict[str, str] = Field(default_factory=dict)
     """What left the repository and stays on the host, with the reason."""
+    notices: dict[str, Seq[str]] = Field(default_factory=dict)
+    """Reference → what is worth telling of it and is left as it is: files in a deployed tree that are not ours."""
     warnings: Seq[str] = ()
 
     @property
@@ -176,6 +178,7 @@ def describe(draft: Draft) -> HostPlan:
             for doubt in draft.doubts
         ),
         released=dict(draft.released),
+        notices=dict(draft.notices),
         warnings=tuple(warnings),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from providers.base import Step
@@ -29,25 +30,42 @@ class Work:
     intent: Intent
     libraries: tuple[Sh, ...]
     names: Mapping[str, tuple[int, ...]]
-    """Work (`file:/etc/motd`, `refresh service:ssh`) → its steps."""
+    """Work (`file:/etc/motd`, `refresh service:ssh`) → its steps, without those that only rescue."""
 
     @property
-    def blobs(self) -> tuple[bytes, ...]:
-        return tuple(planned.step.blob for planned in self.steps if planned.step.blob is not None)
+    def stages(self) -> tuple[range, ...]:
+        """The numbers of the steps, cut where the controller has to ask: a step of its own is a stage of its own."""
+        cuts = {number for number, planned in enumerate(self.steps) if planned.step.check is not None}
+        edges = sorted({0, len(self.steps), *cuts, *(number + 1 for number in cuts)})
+        return tuple(range(first, end) for first, end in pairwise(edges))
 
 
 @dataclass(slots=True)
 class _Builder:
     steps: list[PlannedStep] = field(default_factory=list)
     names: dict[str, list[int]] = field(default_factory=dict)
+    rescued: dict[str, int] = field(default_factory=dict)
+    """Work → how many of its steps an earlier rescue has seen to."""
 
     def add(self, step: Step, names: Iterable[str], after: Iterable[str]) -> None:
         number = len(self.steps)
         names = list(names)
+        if step.rescues:
+            self.steps.append(PlannedStep(step, self._to_rescue(names)))
+            return
         earlier = {n for name in [*after, *names] for n in self.names.get(name, ())}
         self.steps.append(PlannedStep(step, tuple(sorted(earlier))))
         for name in names:
             self.names.setdefault(name, []).append(number)
+
+    def _to_rescue(self, names: Iterable[str]) -> tuple[int, ...]:
+        """Each step is rescued by the next rescue of its work, and by no other."""
+        found: set[int] = set()
+        for name in names:
+            steps = self.names.get(name, [])
+            found.update(steps[self.rescued.get(name, 0) :])
+            self.rescued[name] = len(steps)
+        return tuple(sorted(found))
 
 
 def make_work(draft: Draft, commit: str | None) -> Work:
@@ -136,3 +154,10 @@ def _fate(answers: Sequence[Frame | None]) -> Fate:
     if any(frame is None for frame in answers):
         return "unknown"
     return "done" if all(frame is not None and frame.ok for frame in answers) else "skipped"
+
+
+def rolled_back(work: Work, answered: Mapping[int, Frame]) -> tuple[str, ...]:
+    """References of which a rescue has brought back what served before."""
+    steps = [planned.step for planned in work.steps]
+    done = [step for number, step in enumerate(steps) if (frame := answered.get(number)) is not None and frame.ok]
+    return tuple(ref for step in done if step.rolls_back for ref in step.refs)

@@ -90,10 +90,27 @@ digest_of_inventory() {
   printf '%s\n' "${1%% *}"
 }
 
-ended() { # $1: number, $2: status. Without the line on the disk, a run that dies later would not know of this step: then we stop
+journal() { # $1: number, $2: status. Without the line on the disk, a run that dies later would not know of this step: then we stop
+  if ! printf '{"step":%s,"status":"%s"}\n' "$1" "$2" >>"$folder/inventory" || ! sync "$folder/inventory"; then give_up stage; fi
+}
+
+ended() { # $1: number, $2: status
   eval "outcome_$1=\$2"
   mark e "$1" "$2"
-  if ! printf '{"step":%s,"status":"%s"}\n' "$1" "$2" >>"$folder/inventory" || ! sync "$folder/inventory"; then give_up stage; fi
+  journal "$1" "$2"
+}
+
+left_inventory() { # what the next stage of this run expects to find
+  mark inventory "$(digest_of_inventory)"
+}
+
+rescue() { # $1: number, $2: seconds, $3: numbers of steps: it is done where one of them was begun and did not succeed
+  for other in $3; do
+    outcome='' # `eval` says what became of the other step
+    eval "outcome=\$outcome_$other"
+    case $outcome in 0 | skipped) ;; *) perform "$1" "$2"; return ;; esac
+  done
+  ended "$1" skipped
 }
 
 step() { # $1: number, $2: seconds, $3: numbers of the steps without which it makes no sense
@@ -102,6 +119,10 @@ step() { # $1: number, $2: seconds, $3: numbers of the steps without which it ma
     eval "outcome=\$outcome_$other"
     if [ "$outcome" != 0 ]; then ended "$1" skipped; return; fi
   done
+  perform "$1" "$2"
+}
+
+perform() { # $1: number, $2: seconds
   # Whoever reads is gone, or asked us to stop: between two steps is the place to do so.
   mark b "$1" 2>/dev/null || gone=1
   if [ -n "$gone" ]; then give_up cancelled; fi
@@ -127,7 +148,7 @@ step() { # $1: number, $2: seconds, $3: numbers of the steps without which it ma
     if ! kill -s 0 "$$" 2>/dev/null; then rm -f "$folder/running"; exit 75; fi
     exec 9>&-
     # shellcheck disable=SC2034 # what a step is promised (`Step` in providers/base.py); not each of them uses all three
-    litter=$folder/litter stage=$scratch/work blob=$scratch/work/blob
+    litter=$folder/litter stage=$scratch/work blob=$scratch/work/blob parcels=$scratch/work/parcels
     "b$1" || { echo "its content arrived damaged"; exit 74; }
     "s$1"
   ) </dev/null >"$scratch/output" 2>&1

@@ -66,6 +66,11 @@ def stopped(stdout: bytes, nonce: str) -> str | None:
     return None
 
 
+def left_inventory(stdout: bytes, nonce: str) -> str:
+    """Digest of the inventory as a stage left it for the next one; of a report without it, one that no inventory has."""
+    return next((mark.words[1] for mark in marks(stdout, nonce) if mark.words[:1] == ("inventory",) and mark.words[1:]), "lost")
+
+
 def finished(stdout: bytes, nonce: str) -> bool:
     """Whether the script came to its last line."""
     return any(mark.words == ("end",) for mark in marks(stdout, nonce))

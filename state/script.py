@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 from providers.base import Step
 from providers.shell import Sh, here_document, lines, sh
@@ -64,10 +65,30 @@ def compile_probe(fragments: Sequence[Fragment], *, inventory: str | None = None
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step and the numbers of the steps without which it makes no sense."""
+    """A step and the numbers of the steps without which it makes no sense; of one that rescues, of those that it rescues."""
 
     step: Step
     after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The part of an apply that one script does. Between two scripts the controller may ask something of its own."""
+
+    first: int = 0
+    """Number of the first step: they count through all stages."""
+    begins: bool = True
+    """No script came before: this one puts the journal in its place."""
+    outcomes: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What became of the steps of earlier stages: number → status."""
+    asked: tuple[int, ...] = ()
+    """Those of them that the controller did after the stage before: the host's journal does not hold them yet."""
+    last: bool = True
+    parcels: Mapping[int, Sequence[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Number of a step → names of its parcels in the folder `staged`, in order."""
+
+
+WHOLE = Stage()
 
 
 def compile_apply(
@@ -78,15 +99,16 @@ def compile_apply(
     libraries: Iterable[Sh] = (),
     inventory: str | None = None,
     set_aside: bool = False,
-    nonce: str | None = None,
+    stage: Stage = WHOLE,
 ) -> Compiled:
-    """A script that takes the host's lock and runs the steps.
+    """A script that takes the host's lock and runs the steps, of one stage or of all.
 
-    `expected` is the digest of the inventory that the plan was made from (`none` where there was none): when it differs,
-    somebody else was here and nothing is done. With `set_aside` that inventory is kept as `inventory.broken`. `journal` is
-    the inventory's new text with what this run intends, put in place before the first step.
+    `expected` is the digest of the inventory that the plan was made from (`none` where there was none), or of what the stage
+    before left: when it differs, somebody else was here and nothing is done. With `set_aside` that inventory is kept as
+    `inventory.broken`. `journal` is the inventory's new text with what this run intends, put in place before the first step.
     """
-    nonce = nonce or new_nonce()
+    nonce = new_nonce()
+    numbered = list(enumerate(steps, stage.first))
     settings = [
         sh(
             "expected=@expected@ patience=@patience@ set_aside=@aside@",
@@ -95,19 +117,21 @@ def compile_apply(
             aside=int(set_aside),
         )
     ]
-    functions = [piece for number, planned in enumerate(steps) for piece in _step(number, planned.step)]
-    calls = [
-        sh(
-            "step @number@ @seconds@ @after@",
-            number=number,
-            seconds=planned.step.timeout,
-            after=" ".join(map(str, planned.after)),
-        )
-        for number, planned in enumerate(steps)
-    ]
-    keep = here_document(sh("keep"), journal.rstrip("\n"), f"end-{nonce}", sh("give_up folder"))
-    parts = [_part("prelude.sh"), *settings, *libraries, *functions, _part("apply.sh"), keep, *calls]
+    functions = [piece for number, planned in numbered for piece in _step(number, planned.step, stage.parcels.get(number, ()))]
+    begin = [sh("outcome_@number@=@status@", number=number, status=status) for number, status in stage.outcomes.items()]
+    if stage.begins:
+        begin.append(here_document(sh("keep"), journal.rstrip("\n"), f"end-{nonce}", sh("give_up folder")))
+    begin += [sh("journal @number@ @status@", number=number, status=stage.outcomes[number]) for number in stage.asked]
+    calls = [_call(number, planned) for number, planned in numbered]
+    if not stage.last:
+        calls.append(sh("left_inventory"))
+    parts = [_part("prelude.sh"), *settings, *libraries, *functions, _part("apply.sh"), *begin, *calls]
     return _whole(nonce, inventory, parts)
+
+
+def _call(number: int, planned: PlannedStep) -> Sh:
+    template = "rescue @number@ @seconds@ @after@" if planned.step.rescues else "step @number@ @seconds@ @after@"
+    return sh(template, number=number, seconds=planned.step.timeout, after=" ".join(map(str, planned.after)))
 
 
 def staged_name(blob: bytes) -> str:
@@ -115,8 +139,20 @@ def staged_name(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
 
 
-def _step(number: int, step: Step) -> list[Sh]:
-    return [_function(f"b{number}", _blob(step.blob)), _function(f"s{number}", step.run)]
+def _step(number: int, step: Step, parcels: Sequence[str]) -> list[Sh]:
+    contents = lines([_blob(step.blob), *_parcels(parcels)])
+    return [_function(f"b{number}", contents), _function(f"s{number}", step.run)]
+
+
+def _parcels(names: Sequence[str]) -> list[Sh]:
+    """Shell that puts what was uploaded (and checked on its arrival) where the step looks for it."""
+    if not names:
+        return []
+    links = [
+        sh('ln "$folder/staged/"@name@ "$parcels/"@number@ || return 1', name=name, number=number)
+        for number, name in enumerate(names, 1)
+    ]
+    return [sh('mkdir "$parcels" || return 1'), *links]
 
 
 def _blob(blob: bytes | None) -> Sh:
@@ -130,7 +166,7 @@ def _blob(blob: bytes | None) -> Sh:
     else:
         text = base64.encodebytes(blob).decode("ascii").rstrip("\n")
         fetch = here_document(sh('base64 -d >"$blob"'), text, "end-of-content", sh("return 1"))
-    return lines([fetch, sh('set -- "$(sha256sum <"$blob")"\n[ "${1%% *}" = @digest@ ]', digest=digest)])
+    return lines([fetch, sh('set -- "$(sha256sum <"$blob")"\n[ "${1%% *}" = @digest@ ] || return 1', digest=digest)])
 
 
 def _function(name: str, body: Sh) -> Sh:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from providers.secret import redact
 from reconciler.cli.screen import Screen
-from reconciler.cycle import StepEvent
 from reconciler.fleet_run import HostRun
 from reconciler.plan import Plan
 from reconciler.render.lines import Line, Style, line
+from reconciler.stages import StepEvent
 from reconciler.text import plural, shorten, visible
 from reconciler.work import Fate
 
@@ -82,7 +83,7 @@ class LiveProgress(Progress):
         self._waiting.discard(run.host.name)
 
     def say(self, message: Line) -> None:
-        self._console.print(message.text, style="yellow", markup=False)
+        self._console.print(redact(message.text), style="yellow", markup=False)
 
     def _ended(self, event: StepEvent, fate: Fate) -> None:
         if self.steps[event.host][0] == event.count:
@@ -101,7 +102,7 @@ class LiveProgress(Progress):
                 self._spinner,
                 Text(shorten(visible(host), 30), style="bold"),
                 Text(f"{min(done + 1, count)}/{count}", style="dim"),
-                Text(visible(title)),
+                Text(visible(redact(title))),
             )
         more = len(self._at) - SHOWN_HOSTS
         beside = [plural(more, "more host") + " at work"] if more > 0 else []

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from desired.model import Diagnostic
+from providers.secret import redacted
 from reconciler.errors import Exit
 from reconciler.fleet_run import HostRun
 from reconciler.plan import Plan
@@ -21,7 +22,8 @@ DERIVED = ("summary", "changes", "deletions", "uncommitted")
 
 
 def text_of(document: Any) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=True) + "\n"
+    """Secrets are taken out of the strings before they are encoded, so that the text stays JSON."""
+    return json.dumps(redacted(document), indent=2, ensure_ascii=True) + "\n"
 
 
 def plan_document(plan: Plan, uncommitted: Sequence[str] = ()) -> dict[str, Any]:

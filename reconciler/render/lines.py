@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from providers.secret import redact
 from reconciler.text import visible
 
 Style: TypeAlias = Literal["", "bold", "dim", "green", "yellow", "red", "cyan", "alarm"]
@@ -51,6 +52,18 @@ def line(*parts: str | Span, indent: int = 0, hang: int = 2, wrap: bool = True) 
 
 
 BLANK = Line()
+
+
+def without_secrets(lines: Iterable[Line]) -> Iterator[Line]:
+    """`lines` with the secrets taken out that this process knows: before anything is escaped, wrapped or coloured."""
+    for one in lines:
+        text = one.text
+        clean = redact(text)
+        # Where a secret runs over several spans its line loses its styles rather than the secret its cover.
+        spans = tuple((redact(part), style) for part, style in one.spans) if clean != text else one.spans
+        if clean != text and "".join(part for part, _ in spans) != clean:
+            spans = ((clean, ""),)
+        yield one if clean == text else replace(one, spans=spans)
 
 
 def paint(lines: Iterable[Line], *, color: bool = False, width: int | None = None, signs: bool = True) -> str:

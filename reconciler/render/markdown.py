@@ -27,7 +27,9 @@ def _document(plan: Plan, *, diff: bool) -> Iterator[str]:
     summary, parts = summary_words(plan)
     yield f"**{_plain(summary)}**" + "".join(f"; {part}" for part in parts) + "."
     quiet = [
-        host for host in plan.hosts if not (host.problem or host.actions or host.unknown or host.released or host.warnings)
+        host
+        for host in plan.hosts
+        if not (host.problem or host.actions or host.unknown or host.released or host.notices or host.warnings)
     ]
     for host in plan.hosts:
         if host not in quiet:
@@ -50,6 +52,7 @@ def _host(host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[str]:
         yield from _action(action, host, plan, diff=diff)
     for item in host.unknown:
         yield f"- `?` {_code(item.ref)} **unknown**: {_code(item.reason)}"
+    yield from (f"- ⚠ {_code(ref)} {_code(notice)}" for ref, notices in host.notices.items() for notice in notices)
     for ref, reason in host.released.items():
         yield f"- `·` {_code(ref)} stays on the host, no longer managed: {_code(reason)}"
     for warning in host.warnings:

@@ -19,6 +19,7 @@ OUTPUT_LINES = 20
 
 _STATES: dict[str, tuple[str, Style]] = {
     "converged": ("converged", "green"),
+    "rolled back": ("rolled back", "alarm"),
     "failed": ("failed", "alarm"),
     "unreachable": ("lost", "alarm"),
     "stale": ("not applied", "alarm"),
@@ -44,7 +45,7 @@ def outcome_lines(runs: Iterable[HostRun]) -> Iterator[Line]:
 
 def _host(plan: HostPlan, outcome: Outcome) -> Iterator[Line]:
     """What became of one host. The first line is what stands behind its name."""
-    word, style = _STATES[outcome.status]
+    word, style = _STATES[_state(outcome)]
     if outcome.status == "converged" and not outcome.fates:
         yield line(": ", (word, style), f", {plural(plan.resources, 'resource')} as asked")
         return
@@ -53,14 +54,25 @@ def _host(plan: HostPlan, outcome: Outcome) -> Iterator[Line]:
         yield line(outcome.message, indent=4, hang=0)
     if outcome.hint:
         yield line((outcome.hint, "dim"), indent=4, hang=0)
-    failures = {failure.name: failure for failure in outcome.failures}
+    failures: dict[str, list[Failure]] = {}
+    for failure in outcome.failures:
+        failures.setdefault(failure.name, []).append(failure)
     for action in plan.actions if outcome.fates or not outcome.message else ():
-        failure = failures.get(_work(action))
-        yield from _failure(failure) if failure is not None else _action(action, outcome)
+        if failed := failures.get(_work(action)):
+            for failure in failed:
+                yield from _failure(failure)
+        else:
+            yield from _action(action, outcome)
+    for ref in outcome.rolled_back:
+        yield line(("↺ ", "alarm"), (ref, "bold"), "  rolled back: what served before serves again", indent=2, hang=4)
     for name, fields in outcome.unconverged.items():
         yield line(("✗ ", "red"), (name, "bold"), ("  did not converge: ", "red"), ", ".join(fields), indent=2, hang=4)
     for item in plan.unknown:
         yield line(("? ", "alarm"), (item.ref, "bold"), f"  unknown, left alone: {item.reason}", indent=2, hang=4)
+
+
+def _state(outcome: Outcome) -> str:
+    return "rolled back" if outcome.rolled_back else outcome.status
 
 
 def _work(action: Action) -> str:
@@ -108,7 +120,7 @@ def total_lines(runs: Sequence[HostRun]) -> Iterator[Line]:
     by_state: dict[str, int] = {}
     for run in runs:
         if run.outcome is not None:
-            word = _STATES[run.outcome.status][0]
+            word = _STATES[_state(run.outcome)][0]
         else:
             word = "away" if run.plan is not None and run.plan.intermittent else "not reached"
         by_state[word] = by_state.get(word, 0) + 1

@@ -70,6 +70,9 @@ def _host_lines(hosts: Sequence[HostPlan], plan: Plan, shown: dict[str, str], *,
     for item in host.unknown:
         yield line(("? ", "alarm"), (item.ref, "bold"), f"  unknown: {item.reason}", indent=2, hang=4)
         yield line((f"nothing is done to it, nor to what needs it; {item.place}", "dim"), indent=6)
+    for ref, notices in host.notices.items():
+        for notice in notices:
+            yield line(("! ", "yellow"), (ref, "bold"), f"  {notice}", indent=2, hang=4)
     for ref, reason in host.released.items():
         yield line((f"· {ref}  stays on the host, no longer managed: {reason}", "dim"), indent=2, hang=4)
     for warning in host.warnings:

@@ -89,6 +89,8 @@ def cause_words(action: Action, host: HostPlan, plan: Plan) -> list[str | Foreig
             return ["no longer in the repository, and we made it"]
         case "follows":
             return ["follows ", *followed]
+        case "due":
+            return ["its time has come", *place]
         case "pending":
             return ["still due: ", *followed, " was changed by a run that broke off before"]
 

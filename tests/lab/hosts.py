@@ -31,6 +31,36 @@ class NoEngine(LabError):
 
 
 @dataclass(frozen=True, slots=True)
+class Flavour:
+    """A lab of its own: what its hosts have beyond a minimal system, how they are called and where they listen."""
+
+    name: str
+    net: str
+    packages: str = ""
+    folder: str = ""
+    """Below the lab's folder."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        settings = {"RECONCILER_LAB_NAME": self.name, "RECONCILER_LAB_NET": self.net, "RECONCILER_LAB_DIR": str(self.place)}
+        return os.environ | settings | ({"RECONCILER_LAB_PACKAGES": self.packages} if self.packages else {})
+
+    @property
+    def place(self) -> Path:
+        return Path(os.environ.get("RECONCILER_LAB_DIR", Path(__file__).parents[2] / ".lab")) / self.folder
+
+
+PLAIN = Flavour(os.environ.get("RECONCILER_LAB_NAME", "reconciler-lab"), os.environ.get("RECONCILER_LAB_NET", "127.0.3"))
+DOCKER = Flavour(
+    "reconciler-docker",
+    "127.0.4",
+    "docker.io,docker-cli,docker-compose,iptables,git,curl,age,socat,nginx,haproxy,caddy,busybox-static",
+    "docker",
+)
+"""Hosts that run applications: a Docker engine of their own, and reverse proxies that are installed and do not run."""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What a host answered to the oracle."""
 
@@ -44,6 +74,7 @@ class LabHost:
     """One host. `sh` and the rest go through the container engine, past SSH and past everything that we wrote."""
 
     number: int
+    flavour: Flavour = PLAIN
 
     @property
     def name(self) -> str:
@@ -51,11 +82,11 @@ class LabHost:
 
     @property
     def container(self) -> str:
-        return f"{os.environ.get('RECONCILER_LAB_NAME', 'reconciler-lab')}{self.number}"
+        return f"{self.flavour.name}{self.number}"
 
     @property
     def address(self) -> str:
-        return f"{os.environ.get('RECONCILER_LAB_NET', '127.0.3')}.{self.number}"
+        return f"{self.flavour.net}.{self.number}"
 
     def ask(self, script: str, user: str = "root") -> Seen:
         """Runs `script` with the host's /bin/sh."""
@@ -88,10 +119,11 @@ class LabHost:
 class Pool:
     """The hosts of this machine's lab, for all test processes at once."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, flavour: Flavour = PLAIN) -> None:
         self.size = size
-        self.folder = Path(os.environ.get("RECONCILER_LAB_DIR", Path(__file__).parents[2] / ".lab"))
-        self.folder.mkdir(exist_ok=True)
+        self.flavour = flavour
+        self.folder = flavour.place
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self._held("prepare"):
             self._lab("prepare", str(size))
 
@@ -113,7 +145,7 @@ class Pool:
                 time.sleep(0.2)
             for number in numbers:
                 self._lab("fresh", str(number))
-            yield [LabHost(number) for number in numbers]
+            yield [LabHost(number, self.flavour) for number in numbers]
 
     def _free(self, stack: contextlib.ExitStack, count: int) -> list[int]:
         numbers: list[int] = []
@@ -132,7 +164,14 @@ class Pool:
             yield
 
     def _lab(self, *arguments: str) -> None:
-        done = subprocess.run([SCRIPT, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [SCRIPT, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self.flavour.environment,
+        )
         if done.returncode:
             kind = NoEngine if done.returncode == NO_ENGINE else LabError
             raise kind(done.stderr.strip() or f"lab {' '.join(arguments)} ended with status {done.returncode}")

@@ -6,8 +6,9 @@ import pytest
 
 from providers.base import Unknown
 from providers.files import FileSpec
-from reconciler.cycle import StepEvent, converge
+from reconciler.cycle import converge
 from reconciler.draft import draft
+from reconciler.stages import StepEvent
 from state.inventory import Entry, Intent, inventory_text
 from tests.unit.reconciler.hosts import COMMIT, Box, asked
 

@@ -1,0 +1,110 @@
+"""Which slot shall have which release, and which shall have the traffic: the one decision behind `slot:` and `route:`.
+
+Pure and settled: asked again after what it said was done, it says the same. It looks at what the host is, never at what
+somebody meant to do, so a run that died anywhere is simply continued. Used by `slots.py` and `routes.py` (`Provider.aim`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from providers.base import State
+
+SlotName: TypeAlias = Literal["blue", "green"]
+SLOTS: tuple[SlotName, SlotName] = ("blue", "green")
+Active: TypeAlias = Literal["blue", "green", "auto"]
+
+
+class SlotState(State):
+    """What a slot has and does. `tree`: digest of the release it was last started with."""
+
+    tree: str | None = None
+    running: bool | None = None
+    """Everything that belongs to the slot runs, and is healthy where it can tell."""
+
+
+class RouteState(State):
+    """Where the traffic goes, as the proxy itself says."""
+
+    slot: SlotName | None = None
+    settled: bool | None = None
+    """The smoke tests through the proxy were passed by what has the traffic, and that is on record."""
+    soaked: bool | None = None
+    """The slot without traffic has been warm for as long as was asked. Only of an actual state."""
+    quarantine: tuple[str, ...] | None = None
+    """Digests of the trees that failed a smoke test here. Only of an actual state."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAim:
+    """What one slot shall be. None: as it is."""
+
+    tree: str | None = None
+    running: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What holds for both slots and the route."""
+
+    route: SlotName
+    slots: Mapping[SlotName, SlotAim] = field(default_factory=dict)
+    quarantined: bool = False
+    """The wanted tree failed here before, and is not tried again: what has the traffic keeps it."""
+    prepared: SlotName | None = None
+    """The slot that holds the wanted tree and waits for a commit that gives it the traffic."""
+
+
+def other(slot: SlotName) -> SlotName:
+    return "green" if slot == "blue" else "blue"
+
+
+def decide(
+    wanted: str,
+    active: Active,
+    route: RouteState | None,
+    slots: Mapping[SlotName, SlotState | None],
+    *,
+    stop_after_soak: bool = True,
+) -> Decision:
+    """`wanted` is the digest of the tree that the repository asks for; a slot or route that is absent is None."""
+    has = {name: state.tree if (state := slots.get(name)) is not None else None for name in SLOTS}
+    bad: Collection[str] = (route.quarantine if route is not None else None) or ()
+    live = route.slot if route is not None else None
+    if live is None:
+        first = active if active != "auto" else next((name for name in SLOTS if has[name] == wanted), SLOTS[0])
+        return Decision(first, {first: SlotAim(wanted, running=True)}, quarantined=wanted in bad)
+    idle = other(live)
+    if active in ("auto", live):
+        soaked = stop_after_soak and route is not None and bool(route.soaked)
+        return _stay(wanted, live, slots, bad, pinned=active == live, soaked=soaked)
+    # A commit gives the traffic to the other slot: with what it holds, if the wanted tree has had its chance in the live one.
+    keep = has[idle] is not None and has[idle] not in bad and has[live] == wanted
+    if not keep and wanted in bad:
+        return Decision(live, {live: SlotAim(running=True)}, quarantined=True)
+    return Decision(idle, {live: SlotAim(running=True), idle: SlotAim(None if keep else wanted, running=True)})
+
+
+def _stay(
+    wanted: str,
+    live: SlotName,
+    slots: Mapping[SlotName, SlotState | None],
+    bad: Collection[str],
+    *,
+    pinned: bool,
+    soaked: bool,
+) -> Decision:
+    """The live slot is where the traffic belongs, unless a new release is to take over of itself."""
+    idle, serving = other(live), slots.get(live)
+    stopped = {idle: SlotAim(running=False)} if (spare := slots.get(idle)) is not None and spare.tree is not None else {}
+    if serving is not None and serving.tree == wanted:
+        return Decision(live, {live: SlotAim(running=True)} | (stopped if soaked else {}))
+    if wanted in bad:
+        failed = stopped if spare is not None and spare.tree in bad else {}
+        return Decision(live, {live: SlotAim(running=True)} | failed, quarantined=True)
+    if serving is None or (serving.tree is None and not serving.running):
+        return Decision(live, {live: SlotAim(wanted, running=True)})  # nothing serves there that a switch would have to spare
+    aims = {live: SlotAim(running=True), idle: SlotAim(wanted, running=True)}
+    return Decision(live, aims, prepared=idle) if pinned else Decision(idle, aims)
