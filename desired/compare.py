@@ -13,6 +13,7 @@ from typing import Any, Literal
 from desired.model import Fleet, Host, Place, Resource
 from providers import diffs
 from providers.base import Detail, Spec
+from providers.sealed import SealableSpec
 
 Action = Literal["add", "remove", "change"]
 _NOT_SETTINGS = {"name", "place", "resources", "vars"}
@@ -135,7 +136,9 @@ def _plain(spec: Spec) -> dict[str, Any]:
 
 
 def _content(ref: str, old: Spec, new: Spec) -> Detail | None:
-    """How the bodies differ; without their text where not everybody may read the file on the host."""
+    """How the bodies differ; without their text where not everybody may read the file on the host, or where one is secret."""
+    if (sealed := [one.sealed for one in (old, new) if isinstance(one, SealableSpec)]) and sealed[0] != sealed[-1]:
+        return Detail(notes=("content differs (not shown: a secret)",))
     if old.body == new.body:
         return None
     if closed := next((mode for mode in (_mode(old), _mode(new)) if mode and not int(mode, 8) & 0o004), None):

@@ -139,14 +139,14 @@ def _found(loc: Loc, data: Any, sentence: str) -> str:
 
 def _reachable(loc: Loc, data: Any) -> tuple[str | int, ...]:
     """`loc` without what stands for nothing in the data: pydantic adds the names of union members and validators. Its last part
-    stays even when it is not there, because it is what is missing."""
+    stays even when it is not there, because it is what is missing; a name with a blank is no field's but a union member's."""
     path: list[str | int] = []
     for position, part in enumerate(loc):
         inside = isinstance(data, dict) and part in data
         if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
             data = data[part]
             path.append(part)
-        elif position == len(loc) - 1 and isinstance(data, dict):
+        elif position == len(loc) - 1 and isinstance(data, dict) and " " not in str(part):
             path.append(part)
     return tuple(path)
 

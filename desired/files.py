@@ -63,6 +63,8 @@ class FleetFile:
     settings: FleetSettings = field(default_factory=FleetSettings)
     report: Report = field(default_factory=Report)
     whole: bool = True
+    secrets: Mapping[str, Place] = field(default_factory=dict)
+    """Names of secrets that the settings use, and where."""
 
 
 def read_fleet(document: Document) -> FleetFile:
@@ -82,12 +84,16 @@ def read_fleet(document: Document) -> FleetFile:
             "this version cannot verify the signatures of commits yet, and does not act on unverified ones",
             "leave signers out to work without signatures",
         )
-    return FleetFile(settings, report, whole and document.sound)
+    secrets = {
+        alert.url["secret"]: document.place(("alerts", index, "url"))
+        for index, alert in enumerate(settings.alerts)
+        if isinstance(alert.url, dict)
+    }
+    return FleetFile(settings, report, whole and document.sound, secrets)
 
 
 _IDLE = (
     (("interval", "alerts"), "for the loop that watches the hosts, which this version does not have"),
-    (("secret_scan",), "for finding secrets in plain text, which this version does not do"),
 )
 """Settings that are checked and lead to nothing yet: nobody is to rely on them."""
 

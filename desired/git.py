@@ -25,8 +25,10 @@ __all__ = [
     "Source",
     "changed_paths",
     "commit_source",
+    "fleet_folder",
     "folder_in",
     "open_repository",
+    "read_worktree",
     "uncommitted",
     "worktree_source",
 ]
@@ -88,6 +90,12 @@ def folder_in(repo: Repository, path: str | os.PathLike[str]) -> str:
         return ""
     inside = os.path.relpath(os.path.realpath(path), os.path.realpath(repo.workdir))
     return "" if inside == "." or inside.startswith("..") else inside
+
+
+def fleet_folder(repo: Repository, folder: str, rev: str = "HEAD") -> str:
+    """Where the fleet that `folder` lies in begins, in a commit: its paths count from there."""
+    commit = _commit(repo, rev)
+    return _fleet_folder(folder, lambda path: path in commit.tree)
 
 
 def commit_source(repo: Repository, rev: str = "HEAD", folder: str = "") -> Source:
@@ -324,6 +332,11 @@ def _disk_entry(root: Path, path: str) -> Entry | None:
         return Entry(f"size {status.st_size}", 0o100644)
     mode = 0o100755 if status.st_mode & stat.S_IXUSR else 0o100644
     return Entry(str(pygit2.hash(_read_disk(root, path))), mode)
+
+
+def read_worktree(repo: Repository, path: str) -> bytes:
+    """A file as it lies in the working tree; `RepositoryError` where it cannot be read."""
+    return _read_disk(Path(repo.workdir), path)
 
 
 def _read_disk(root: Path, path: str) -> bytes:

@@ -8,7 +8,7 @@ folder, a service its package) only helps: where it would close a circle it give
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from desired.manifest import Ask
@@ -17,7 +17,7 @@ from desired.model import Place
 from desired.report import Report
 from desired.text import listing, meant, nearest, show, visible
 from providers.base import Provider, Spec
-from providers.registry import PROVIDERS
+from providers.registry import PROJECT_PROVIDERS, PROVIDERS
 
 _PACKAGE, _SERVICE, _FILE = "package", "service", "file"
 
@@ -52,14 +52,14 @@ class Arranger:
     """Arranges hosts. Those with the same asks (the very same objects) are arranged once, also from one load to the next."""
 
     def __init__(self) -> None:
-        self._known: Memo[tuple[int, ...], tuple[Sequence[Ask], Arrangement]] = Memo()
+        self._known: Memo[tuple[object, ...], tuple[Sequence[Ask], Arrangement]] = Memo()
         """By the identities of the asks, which are kept here so that no other object can take one over."""
 
-    def arrange(self, asks: Sequence[Ask]) -> Arrangement:
-        key = tuple(map(id, asks))
+    def arrange(self, asks: Sequence[Ask], beyond: frozenset[str] = frozenset()) -> Arrangement:
+        key: tuple[object, ...] = (beyond, *map(id, asks))
         known = self._known.get(key)
         if known is None:
-            known = (asks, arrange(asks))
+            known = (asks, arrange(asks, beyond))
             self._known.put(key, known)
         return known[1]
 
@@ -67,8 +67,9 @@ class Arranger:
         self._known.turn()
 
 
-def arrange(asks: Sequence[Ask]) -> Arrangement:
-    """Checks references and paths among `asks` and puts them in order. Invalid ones are left out, but may be referred to."""
+def arrange(asks: Sequence[Ask], beyond: Collection[str] = ()) -> Arrangement:
+    """Checks references and paths among `asks` and puts them in order. Invalid ones are left out, but may be named; so may
+    what lies `beyond`: the projects, which find their places in the order later (`desired/weave.py`)."""
     report, missing = Report(), Report()
     known: dict[str, Ask] = {}
     for ask in sorted((ask for ask in asks if ask.spec), key=_rank):
@@ -77,16 +78,27 @@ def arrange(asks: Sequence[Ask]) -> Arrangement:
         else:
             known[ask.ref] = ask
     paths = _paths(known, report)
-    written = _written(known, {ask.ref for ask in asks}, missing)
+    written = _written(known, {ask.ref for ask in asks}.union(beyond), missing)
     for ask in known.values():
         if ask.spec and (hint := ask.provider.idle(ask.spec)):
             report.add(ask.place, f"{visible(ask.ref)}: nothing is asked for, so nothing is done", hint, severity="warning")
     specs = _adjusted(known)
     edges, order = _order(known, written, list(_implied(known, specs, paths)), report)
+    reachable = known.keys() | beyond if beyond else known.keys()
     resources = tuple(
-        Arranged(known[ref], specs[ref], frozenset(edges[ref]), frozenset(specs[ref].follows) & known.keys()) for ref in order
+        Arranged(
+            known[ref],
+            specs[ref],
+            frozenset(edges[ref]).union(_beyond(specs[ref], beyond) if beyond else ()),
+            frozenset(specs[ref].follows) & reachable,
+        )
+        for ref in order
     )
     return Arrangement(resources, report, missing)
+
+
+def _beyond(spec: Spec, beyond: Collection[str]) -> Iterator[str]:
+    return (target for target in (*spec.needs, *spec.follows) if target in beyond)
 
 
 def _rank(ask: Ask) -> tuple[int, int, str]:
@@ -148,7 +160,7 @@ def _written(known: Mapping[str, Ask], declared: set[str], report: Report) -> Ed
 
 
 def _right_reference(target: str, declared: set[str]) -> str:
-    kinds = sorted({f"{provider.spec.kind}:{provider.spec.prefix}" for provider in PROVIDERS})
+    kinds = sorted({f"{provider.spec.kind}:{provider.spec.prefix}" for provider in (*PROVIDERS, *PROJECT_PROVIDERS)})
     if not target.startswith(tuple(kinds)):
         near = meant(target, declared) if ":" in target else ""
         return near if near.startswith("did you") else f"a reference begins with one of {' '.join(kinds)}"
@@ -200,22 +212,36 @@ def _order(
     known: Mapping[str, Ask], written: Edges, implied: Sequence[tuple[str, str]], report: Report
 ) -> tuple[Edges, list[str]]:
     """All edges that hold, and the references in order."""
-    edges = {ref: dict(targets) for ref, targets in written.items()}
-    for ref, target in implied:
-        edges[ref][target] = None
-    order = _sorted(edges)
+    edges = _together(written, implied)
+    order = topological(edges)
     if len(order) == len(edges):
         return edges, order
     _break_circles(known, written, report)
+    return ordered(written, implied)
+
+
+def ordered(written: Edges, implied: Sequence[tuple[str, str]]) -> tuple[Edges, list[str]]:
+    """`written`, in which there is no circle, with those of `implied` that close none; and the references in order."""
+    edges = _together(written, implied)
+    order = topological(edges)
+    if len(order) == len(edges):
+        return edges, order
     stuck = edges.keys() - set(order)
-    edges = {ref: dict(targets) for ref, targets in written.items()}
+    edges = _together(written, ())
     for ref, target in implied:
         if not (ref in stuck and target in stuck and _reaches(edges, target, ref)):
             edges[ref][target] = None
-    return edges, _sorted(edges)
+    return edges, topological(edges)
 
 
-def _sorted(edges: Edges) -> list[str]:
+def _together(written: Edges, implied: Sequence[tuple[str, str]]) -> Edges:
+    edges = {ref: dict(targets) for ref, targets in written.items()}
+    for ref, target in implied:
+        edges[ref][target] = None
+    return edges
+
+
+def topological(edges: Edges) -> list[str]:
     """Topological order; among those that are free, the order of `edges`. What is in or behind a circle is left out."""
     position = {ref: index for index, ref in enumerate(edges)}
     names = list(edges)
@@ -238,8 +264,8 @@ def _sorted(edges: Edges) -> list[str]:
 
 def _break_circles(known: Mapping[str, Ask], written: Edges, report: Report) -> None:
     """Reports every circle of written edges, and takes one edge out of each so that the rest can be checked."""
-    while len(order := _sorted(written)) < len(written):
-        circle = _circle(written, written.keys() - set(order))
+    while len(order := topological(written)) < len(written):
+        circle = _way_round(written, written.keys() - set(order))
         ask = known[circle[0]]
         places = listing([f"{ref} at {known[ref].place}" for ref in circle[:-1]], CIRCLE_SHOWN)
         way = circle if len(circle) <= CIRCLE_SHOWN + 1 else [*circle[:CIRCLE_SHOWN], "…", circle[-1]]
@@ -247,7 +273,13 @@ def _break_circles(known: Mapping[str, Ask], written: Edges, report: Report) -> 
         del written[circle[0]][circle[1]]
 
 
-def _circle(edges: Edges, stuck: set[str]) -> list[str]:
+def circle(edges: Edges) -> list[str]:
+    """References of which each needs the next, the last being the first again; empty where there are none such."""
+    stuck = edges.keys() - set(topological(edges))
+    return _way_round(edges, set(stuck)) if stuck else []
+
+
+def _way_round(edges: Edges, stuck: set[str]) -> list[str]:
     """A way along `edges` inside `stuck` that ends where it began."""
     way: dict[str, None] = {}
     ref = min(stuck)

@@ -24,9 +24,11 @@ from desired.known_hosts import bad_lines
 from desired.memo import Memo
 from desired.merge import Bundle, HostFile, Merger, Overlays
 from desired.model import Fleet, Host, Invalid, Place, Resource
+from desired.projects import Projects, read_project, unread_project
 from desired.render import Context
 from desired.report import Report
 from desired.schema import BundleSettings, FleetSettings, HostSettings
+from desired.secrets import read_secret, secret_path
 from desired.source import Source, Unusable
 from desired.text import visible
 from desired.yaml import SIZE_LIMIT, Document, parse
@@ -34,6 +36,7 @@ from desired.yaml import SIZE_LIMIT, Document, parse
 FLEET = "fleet.yaml"
 HOSTS = "hosts.yaml"
 KNOWN_HOSTS = "hosts/known_hosts"
+ALLOWED = "secrets/allow"
 FOLDERS = ("hosts", "bundles", "projects", "files", "secrets")
 """The folders that belong to a fleet; others are only read where a manifest names a file in them."""
 
@@ -82,6 +85,7 @@ class _Loader:
         self._cache = cache
         self._report = Report()
         self._tree: dict[str, str] = {}
+        self._secrets: dict[str, bytes] = {}
 
     def load(self) -> Fleet:
         self._check_names()
@@ -90,9 +94,14 @@ class _Loader:
         hosts = self._hosts()
         bundles = self._bundles()
         known_hosts = self._known_hosts()
-        self._note_projects()
+        projects = self._projects(hosts)
         merger = Merger(bundles, settings.vars, self._cache.overlays, self._report)
-        resources = self._resources(hosts, merger, fleet)
+        resources = self._resources(hosts, merger, fleet, projects)
+        secrets, encrypted = projects.secrets(self._source)
+        self._tree.update(encrypted)
+        self._secrets.update(secrets)
+        self._alert_secrets(fleet)
+        allowed = self._allowed()
         found = tuple(self._report)
         if any(diagnostic.severity == "error" for diagnostic in found):
             raise Invalid(found)
@@ -104,6 +113,9 @@ class _Loader:
             settings=settings.model_dump(mode="json"),
             warnings=found,
             tree=dict(sorted(self._tree.items())),
+            projects=projects.projects,
+            secrets=dict(sorted(self._secrets.items())),
+            allowed=allowed,
         )
 
     def _check_names(self) -> None:
@@ -218,15 +230,36 @@ class _Loader:
             self._report.add(Place(KNOWN_HOSTS, line, 1), "the line is not UTF-8", "host keys are plain ASCII")
         return ""
 
-    def _note_projects(self) -> None:
-        for path in self._source.under("projects/"):
-            if path.endswith((".yaml", ".yml")):
-                self._report.add(
-                    Place(visible(path)), "this version does not deploy projects yet: not read", severity="warning"
-                )
+    def _allowed(self) -> bytes:
+        if ALLOWED not in self._source:
+            return b""
+        try:
+            data = self._source.read(ALLOWED)
+        except Unusable as error:
+            self._report.add(Place(ALLOWED), str(error), error.hint)
+            return b""
+        self._tree[ALLOWED] = self._source[ALLOWED].id
+        return data
+
+    def _projects(self, hosts: Mapping[str, HostFile]) -> Projects:
+        reads: list[Read[Any]] = []
+        for path, name in self._yaml_files("projects"):
+            read = self._file(path, partial(read_project, name=name))
+            reads.append(read or Read([unread_project(path, name)]))
+        return Projects(self._named(reads), hosts, self._report)
+
+    def _alert_secrets(self, fleet: FleetFile) -> None:
+        """Whether the secrets of alerts are there; they are opened when something is told."""
+        for name, place in fleet.secrets.items():
+            try:
+                path = secret_path(name)
+                self._secrets[path] = read_secret(self._source, path)
+                self._tree[path] = self._source[path].id
+            except Unusable as error:
+                self._report.add(place, str(error), error.hint)
 
     def _resources(
-        self, hosts: Mapping[str, HostFile], merger: Merger, fleet: FleetFile
+        self, hosts: Mapping[str, HostFile], merger: Merger, fleet: FleetFile, projects: Projects
     ) -> dict[str, tuple[Mapping[str, Any], tuple[Resource, ...]]]:
         """Variables and resources of every host."""
         arrangements = {}
@@ -235,17 +268,19 @@ class _Loader:
             asks = merger.asks(host)
             for problem in {problem for ask in asks for problem in ask.problems}:
                 self._report.add(problem.place, problem.message, problem.hint)
-            arrangement = self._cache.arranger.arrange(asks)
+            arrangement = self._cache.arranger.arrange(asks, projects.references(name))
             arrangements[name] = arrangement
             self._report.extend(arrangement.report, hosts=[name])
             if merger.whole(host):
                 self._report.extend(arrangement.missing, hosts=[name])
             else:
                 doubtful.add(name)
+            projects.check(name, arrangement.resources, whole=name not in doubtful)
         variables = {name: merger.vars(host) for name, host in hosts.items()}
         contents = Contents(self._source, self._cache.contents, self._report, doubtful if fleet.whole else hosts)
         filled = contents.fill(arrangements, lambda: _context(hosts, variables, fleet.settings))
         self._tree.update(contents.used)
+        self._secrets.update(contents.secrets)
         return {name: (variables[name], filled[name]) for name in hosts}
 
 

@@ -23,6 +23,7 @@ from desired.text import meant, show, visible
 from desired.yaml import Document, Loc
 from providers.base import Provider, Spec
 from providers.registry import PROVIDERS
+from providers.sealed import SealableSpec
 
 AnyProvider: TypeAlias = Provider[Any, Any]
 Key: TypeAlias = tuple[str, str]
@@ -182,7 +183,7 @@ def _read(
         if layer.fields.get("follows") and type(provider).refresh is Provider.refresh:
             message = f"follows has no effect on a {provider.spec.kind} beyond the order: it is never refreshed"
             report.add(document.key_place((*layer.loc, "follows")), message, "write needs instead", severity="warning")
-        refuse_secrets(document, layer.loc, layer.fields, report)
+        refuse_secrets(document, layer.loc, layer.fields, report, but=provider.spec)
 
 
 def _named(
@@ -218,14 +219,18 @@ def _listed(document: Document, loc: tuple[str | int, ...], content: list[Any], 
             yield name, Layer(document, inner, {key: value for key, value in fields.items() if key != "name"}, listed=True)
 
 
-def refuse_secrets(document: Document, loc: Loc, value: Any, report: Report, *, inside: bool = False) -> None:
-    """Complains of every `{secret: NAME}` in the values of `value`; `inside`, of `value` itself too."""
+def refuse_secrets(
+    document: Document, loc: Loc, value: Any, report: Report, *, inside: bool = False, but: type[Spec] | None = None
+) -> None:
+    """Complains of every `{secret: NAME}` in the values of `value`; `inside`, of `value` itself too. `but`: a kind whose
+    content may be one."""
     if not isinstance(value, (dict, list)):
         return
     if inside and isinstance(value, dict) and value.keys() == {"secret"} and isinstance(value["secret"], str):
-        message = "this version cannot use a secret here yet; secrets come with projects"
-        report.claim(Diagnostic(document.place(loc), message, "so far {secret: NAME} can only stand in alerts of fleet.yaml"))
+        hint = 'it can stand in: content of a file, url of alerts, token of a project; in templates write {{ secret("NAME") }}'
+        report.claim(Diagnostic(document.place(loc), "a secret cannot stand here", hint))
         return
+    open_to_one = but.sealable if but is not None and issubclass(but, SealableSpec) else None
     for part, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        if isinstance(inner, (dict, list)):
+        if isinstance(inner, (dict, list)) and part != open_to_one:
             refuse_secrets(document, (*loc, part), inner, report, inside=True)

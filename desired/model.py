@@ -83,6 +83,8 @@ class Resource:
     needs: frozenset[str] = frozenset()
     """References that are applied first: the written ones and those that follow from the nature of the thing."""
     follows: frozenset[str] = frozenset()
+    blocked: str | None = None
+    """Why it cannot be said what it should be (its project's source is unreachable): it is neither changed nor removed."""
 
     @property
     def ref(self) -> str:
@@ -126,3 +128,11 @@ class Fleet:
     warnings: tuple[Diagnostic, ...] = ()
     tree: Mapping[str, str] = field(default_factory=dict)
     """Path → blob id of every file of the fleet that was used."""
+    projects: Mapping[str, Any] = field(default_factory=dict)
+    """Name → `desired.project.Project`. What they ask of the hosts is added by `desired/deployments.py`, which fetches."""
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Path of the encrypted file in the repository → its content, for those that are named somewhere."""
+    allowed: bytes = b""
+    """Content of secrets/allow: what looks like a secret and is none."""
+    deployed: Mapping[str, Any] = field(default_factory=dict)
+    """Project → `desired.deployments.Deployed`, once `expand` was called: what its revision is now, and what was found in it."""

@@ -52,6 +52,8 @@ class Rendered:
     body: bytes
     includes: tuple[str, ...] = ()
     """Paths of the files that were included."""
+    secret: bool = False
+    """It has places for secrets in it (`desired.secrets.marker`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ class _Batch:
             self._results[number] = self._results[answer["same"]]
         else:
             body = answer["text"].encode()
-            rendered = Rendered(self._bodies.setdefault(body, body), tuple(answer["includes"]))
+            rendered = Rendered(self._bodies.setdefault(body, body), tuple(answer["includes"]), secret=bool(answer["secret"]))
             self._results[number] = rendered
             job = self._jobs[number]
             self._cache.uses.put(job.template, tuple(answer["uses"]))

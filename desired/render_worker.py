@@ -32,6 +32,8 @@ from jinja2.loaders import FunctionLoader
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from desired.secrets import MARKS, marker, secret_path
+from desired.source import Unusable
 from desired.text import meant, visible
 
 MEMORY_LIMIT = 768 << 20
@@ -64,7 +66,7 @@ class _Undefined(StrictUndefined):
             return self._undefined_hint
         name = visible(str(self._undefined_name), 60)
         if self._undefined_obj is missing:
-            return f"there is no {name} here\n{meant(name, NAMES)}"
+            return f"there is no {name} here\n{meant(name, (*NAMES, 'secret'))}"
         if isinstance(self._undefined_obj, dict):
             return f"there is no {name} in this mapping\n{meant(name, map(str, self._undefined_obj))}"
         return f"{visible(type(self._undefined_obj).__name__)} has no {name}"
@@ -79,8 +81,36 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
+class _Secret:
+    """What `secret("NAME")` gives. The value is not known here: all that can be done with it is to put it out."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _refuse(self, *_: object) -> Any:
+        raise TemplateRuntimeError(
+            'a secret can only be put out as it is\nwrite {{ secret("NAME") }}, without filters and tests'
+        )
+
+    __str__ = __repr__ = __bool__ = __eq__ = __hash__ = __len__ = __iter__ = __add__ = __radd__ = __mod__ = __format__ = _refuse
+
+
+def _secret(name: Any) -> _Secret:
+    if not isinstance(name, str):
+        raise TemplateRuntimeError('a secret is asked for by its name, as in {{ secret("db") }}')
+    try:
+        secret_path(name)
+    except Unusable as error:
+        raise TemplateRuntimeError(f"{error}\n{error.hint}") from error
+    return _Secret(name)
+
+
 def _printable(value: Any) -> Any:
     """Refuses what would print as an address in memory: another one every time."""
+    if isinstance(value, _Secret):
+        return marker(value.name)
     if value is None or isinstance(value, (str, int, float, list, tuple, dict, Undefined)):
         return value
     what = "a function, which has to be called with ()" if callable(value) else "no plain value; add | list or | join"
@@ -111,6 +141,7 @@ class Worker:
         )
         # A template has to give the same text every time, or its file would drift for ever.
         del self._environment.filters["random"], self._environment.globals["lipsum"]
+        self._environment.globals["secret"] = _secret
 
     def answers(self) -> Iterator[dict[str, Any]]:
         for number, (index, host, digests) in enumerate(self._jobs):
@@ -144,7 +175,8 @@ class Worker:
         result.encode()
         if not self._includes:
             self._done[key] = number
-        return {"text": result, "uses": uses, "includes": list(self._includes)}
+        secret = any(mark in result for mark in MARKS)
+        return {"text": result, "uses": uses, "includes": list(self._includes), "secret": secret}
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]]:
         """Jinja's way to a template: the one being rendered is at hand, what it includes has to be asked for once."""

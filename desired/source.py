@@ -6,6 +6,7 @@ from git.py so that nothing but git.py needs pygit2, and so that every judgement
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -117,6 +118,19 @@ class Source(Mapping[str, Entry]):
                 return Unusable(f"{visible(path)} is not there: {visible(ancestor)} is a file")
         hint = nearest(path, self._entries)
         return Unusable(f"{visible(path)} is not in the repository", hint and f"did you mean {visible(hint)}?")
+
+
+def overlaid(source: Source, path: str, content: bytes) -> Source:
+    """`source` as it would be if `path` held `content`: what a commit would ask for before it is made."""
+    entries = {**source, path: Entry(hashlib.sha256(content).hexdigest(), source[path].mode)}
+
+    def read_blob(name: str, entry: Entry) -> bytes:
+        return content if name == path else source._read_blob(name, entry)  # noqa: SLF001 our own
+
+    def blob_size(name: str, entry: Entry) -> int:
+        return len(content) if name == path else source._blob_size(name, entry)  # noqa: SLF001 our own
+
+    return Source(entries, read_blob=read_blob, blob_size=blob_size, odd=source.odd)
 
 
 def ancestors(path: str) -> Iterator[str]:

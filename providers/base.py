@@ -104,6 +104,8 @@ class Unknown:
     """The third answer of a probe: it could not be told. Never acted on; `reason` is shown."""
 
     reason: str
+    refused: bool = False
+    """It could be told, and must not be done: a release that failed its smoke tests."""
 
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -129,6 +131,8 @@ class Detail:
     """What comes besides the resource itself: packages pulled in as dependencies."""
     unsure: str | None = None
     """Why the outcome can't be known yet ("after apt-get update"); None when it is known."""
+    have: str = field(default="", repr=False, compare=False)
+    """What the host said that a step needs to know and nobody needs to see: what it has already, and need not be sent."""
 
 
 @dataclass(frozen=True, slots=True)

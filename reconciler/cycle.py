@@ -216,7 +216,7 @@ async def _verify_and_record(
         return Outcome("unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint)
     done = {name for name, fate in outcome_fates.items() if fate == "done"}
     # What was as it should be and is not any more counts too: a step for something else has changed it.
-    upset = {planned.ref for planned in after.changes if planned.held is None and planned.why != "pruned"}
+    upset = {planned.ref for planned in after.changes if planned.held is None and planned.why not in ("pruned", "due")}
     upset -= {name.removeprefix(REFRESH) for name in outcome_fates}
     unconverged = {
         planned.ref: tuple(sorted(planned.change.fields)) or (planned.change.action,)

@@ -69,6 +69,8 @@ class Doubt:
 
     resource: Resource
     reason: str
+    refused: bool = False
+    """It is known, and must not be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +243,7 @@ def _compare(resource: Resource, why: Why, snapshot: Snapshot, changes: list[Pla
     before = snapshot.answers.get(resource.ref, Unknown("the host was not asked"))
     spec = _aimed(resource, snapshot)
     if isinstance(spec, Unknown):
-        doubts.append(Doubt(resource, spec.reason))
+        doubts.append(Doubt(resource, spec.reason, spec.refused))
         return
     if isinstance(before, Unknown):
         doubts.append(Doubt(resource, before.reason))
@@ -259,14 +261,17 @@ def _compare(resource: Resource, why: Why, snapshot: Snapshot, changes: list[Pla
 def _aimed(resource: Resource, snapshot: Snapshot) -> Spec | Unknown:
     """What the resource asks for in view of what the host is."""
     if resource.blocked is not None:
-        return Unknown(resource.blocked)
+        return Unknown(resource.blocked, refused=True)
     spec: Spec | Unknown = provider_of(resource.ref).aim(resource.spec, snapshot.answers)
     return spec
 
 
 def _blocked(host: Host, changes: Iterable[Planned], doubts: Iterable[Doubt]) -> dict[str, str]:
     """What must wait for something that is unknown, or that is missing and is not made: reference → why."""
-    held = {doubt.resource.ref: f"{doubt.resource.ref}, which is unknown" for doubt in doubts}
+    held = {
+        doubt.resource.ref: f"{doubt.resource.ref}, which is {'left as it is' if doubt.refused else 'unknown'}"
+        for doubt in doubts
+    }
     for planned in changes:
         if planned.change.action == "create" and (policy := _policy(host, planned)):
             held[planned.ref] = f"{planned.ref}, which is missing and held back ({policy})"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from desired.model import Address, Fleet, Host
+from reconciler.bringing import with_commits
 from reconciler.cycle import Outcome, Session, converge
 from reconciler.draft import Draft
 from reconciler.errors import Exit
@@ -116,7 +117,7 @@ class FleetRun:
             if run.session is None:
                 channel = await connect(target_of(run.host), known_hosts=self.fleet.known_hosts)
                 run.session = Session(run.host, channel)
-            run.draft = await run.session.survey()
+            run.draft = with_commits(await run.session.survey(), self.fleet.deployed)
             run.plan = describe(run.draft)
         except HostError as error:
             run.draft = None

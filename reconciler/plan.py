@@ -66,6 +66,8 @@ class UnknownResource(Model):
     ref: str
     reason: str
     place: str = ""
+    refused: bool = False
+    """It is known, and must not be done: what it should be cannot be had, or has failed before."""
 
 
 class HostPlan(Model):
@@ -174,7 +176,7 @@ def describe(draft: Draft) -> HostPlan:
         applied=draft.inventory.record.commit,
         actions=tuple(_action(planned) for planned in draft.changes) + tuple(_refresh(item) for item in draft.refreshes),
         unknown=tuple(
-            UnknownResource(ref=doubt.resource.ref, reason=doubt.reason, place=str(doubt.resource.place))
+            UnknownResource(ref=doubt.resource.ref, reason=doubt.reason, place=str(doubt.resource.place), refused=doubt.refused)
             for doubt in draft.doubts
         ),
         released=dict(draft.released),

@@ -153,7 +153,9 @@ class _Way:
 
     def _tell(self, number: int, fate: Fate | None) -> None:
         steps = self._work.steps
-        if self._listener is not None and number < len(steps):
+        if self._listener is None or number >= len(steps):
+            return
+        if not (steps[number].step.rescues and fate == "skipped"):  # nobody needs to know what need not be put right
             self._listener(StepEvent(self._drafted.host.name, steps[number].step.title, number, len(steps), fate))
 
 

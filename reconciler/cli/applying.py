@@ -13,7 +13,8 @@ from pathlib import Path
 from desired.model import Fleet, Host
 from reconciler.cli import saved
 from reconciler.cli.converge import converge
-from reconciler.cli.loading import commit_of, load_fleet, select, tell_uncommitted, tell_warnings
+from reconciler.cli.loading import commit_of, load_fleet, prepared, select, tell_uncommitted, tell_warnings
+from reconciler.cli.scanning import refuse_secrets
 from reconciler.cli.screen import Screen
 from reconciler.cli.survey import survey
 from reconciler.errors import Exit, Refused
@@ -67,15 +68,18 @@ def apply_fleet(folder: Path, terms: Terms, screen: Screen) -> Exit:
 def _task(folder: Path, terms: Terms, screen: Screen) -> _Task:
     loaded = load_fleet(folder, terms.revision)
     tell_uncommitted(loaded.uncommitted, screen, "are not applied; reconcile plan --worktree previews them")
-    return _Task(loaded.fleet, select(loaded.fleet, terms.hosts), terms.hosts, terms.revision, terms)
+    refuse_secrets(folder, loaded, screen)
+    fleet, hosts = prepared(loaded.fleet, select(loaded.fleet, terms.hosts))
+    return _Task(fleet, hosts, terms.hosts, terms.revision, terms)
 
 
 def _saved_task(folder: Path, terms: Terms, file: Path, screen: Screen) -> _Task:
     agreed = saved.read(file)
     saved.refuse_moved(agreed, commit_of(folder, agreed.revision))
-    fleet = load_fleet(folder, agreed.revision).fleet
+    loaded = load_fleet(folder, agreed.revision)
+    refuse_secrets(folder, loaded, screen)
     asked = terms.hosts or agreed.hosts_asked
-    hosts = select(fleet, asked)
+    fleet, hosts = prepared(loaded.fleet, select(loaded.fleet, asked))
     unseen = saved.unseen(agreed, [host.name for host in hosts])
     screen.tell(*(line((host.host, "bold"), ": not applied: it could not be asked when the plan was made") for host in unseen))
     seen = [host for host in hosts if all(host.name != plan.host for plan in unseen)]

@@ -22,7 +22,13 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "validate": "Check the fleet repository, without any host.",
         "plan": "Show what would change on the hosts, and why.",
         "apply": "Bring the hosts to what the repository says.",
+        "status": "Show how each host is, and which revision of each project is there.",
+        "deploy": "Commit another revision of a project, and on request apply it.",
+        "switch": "Commit which slot of a project has the traffic, and on request apply it.",
+        "rollback": "Commit what a project was before: its revision, or its slot, and on request apply it.",
+        "project": "List the projects, and check what is really deployed.",
         "diff": "Show which resources differ between two commits, without any host.",
+        "secret": "Encrypt, edit and show secrets, and say who can open them.",
         "schema": "Print the JSON Schema of the manifests, for editors.",
         "demo": "See the whole story on this machine: no root, network or Docker.",
     }
@@ -87,6 +93,22 @@ class FleetCommand(click.Command):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.params.extend(_common())
+
+
+class FleetGroup(click.Group):
+    """A command of several words, with the common options at the end, and the nearest right word for a wrong one."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings | {"no_args_is_help": False})
+        self.params.extend(_common())
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            from desired.text import meant
+
+            raise click.UsageError(f'there is no command "{ctx.info_name} {name}"; {meant(name, self.commands)}', ctx)
+        return super().resolve_command(ctx, args)
 
 
 class Commands(click.Group):

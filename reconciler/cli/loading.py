@@ -10,6 +10,7 @@ from desired.git import commit_source, folder_in, open_repository, uncommitted, 
 from desired.load import load
 from desired.model import Fleet, Host, Invalid
 from desired.text import meant
+from providers.secret import open_to_all
 from reconciler.cli.screen import Screen
 from reconciler.errors import CommandError
 from reconciler.render.diagnostics import diagnostic_lines
@@ -70,6 +71,49 @@ def _meant(fleet: Fleet, word: str) -> Iterable[str]:
     raise CommandError(
         f'there is no host "{word}"', meant(word, fleet.hosts, "" if fleet.hosts else "the fleet has no host yet")
     )
+
+
+def prepared(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
+    """The fleet and these hosts with everything that is asked of them: what stands behind `load_fleet` needs the operator's
+    keys and the projects' sources."""
+    ready, chosen = deploy_for(*open_for(fleet, hosts))
+    open_to_all(text for host in chosen for text in (host.name, *(resource.ref for resource in host.resources)))
+    return ready, chosen
+
+
+def open_for(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
+    """The fleet with what the secrets of these hosts hold, and the hosts: before they are asked anything. Needs the operator's
+    keys, which nothing up to here does."""
+    if not fleet.secrets:
+        return fleet, list(hosts)
+    from desired.vault import Vault, open_secrets
+
+    names = [host.name for host in hosts]
+    opened = open_secrets(fleet, Vault(), names)
+    return opened, [opened.hosts[name] for name in names]
+
+
+def deploy_for(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
+    """The fleet with what its projects ask of these hosts, and the hosts. Asks the projects' sources; what cannot be had blocks
+    its project and is among the fleet's warnings."""
+    names = {host.name for host in hosts}
+    if not any(one.host in names for project in fleet.projects.values() for one in project.deployments):
+        return fleet, list(hosts)
+    from desired.deployments import expand
+    from desired.gitleaks import Gitleaks
+    from desired.scan import Scanner
+    from desired.sources import Sources
+    from desired.sources_model import SourceProblem
+    from desired.sources_remote import Rules
+    from desired.vault import Vault
+
+    try:
+        sources = Sources(rules=Rules(fleet_hosts=fleet.known_hosts))
+    except SourceProblem as problem:  # the cache cannot be used
+        raise CommandError(str(problem), problem.hint) from problem
+    scanner = Scanner(sources.cache / "scan", gitleaks=Gitleaks.installed())
+    expanded = expand(fleet, sources, Vault(), scanner, names)
+    return expanded, [expanded.hosts[host.name] for host in hosts]
 
 
 def tell_warnings(fleet: Fleet, screen: Screen) -> None:

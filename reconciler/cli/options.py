@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 hosts = click.argument("hosts", nargs=-1, metavar="[HOST…]")
 """Names, or `tag:NAME`; none: the whole fleet."""
@@ -23,3 +28,18 @@ allow_deletions = click.option(
     metavar="N",
     help="Accept up to N deletions (default: max_deletions of fleet.yaml).",
 )
+
+listing_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/deploying.md).")
+
+
+def commit(command: Command) -> Command:
+    """What every command that edits a project's file and commits it can be told."""
+    for option in (
+        click.option("--yes", is_flag=True, help="With --apply: do not ask."),
+        click.option("--apply", "apply_now", is_flag=True, help="Then apply to the project's hosts, as reconcile apply does."),
+        click.option("--branch", metavar="NAME", help="Commit to a new branch, and leave the working tree as it is."),
+        click.option("--push", is_flag=True, help="Then push the commit; nothing is ever forced."),
+        click.option("--dry-run", is_flag=True, help="Show the commit, and change nothing."),
+    ):
+        command = option(command)
+    return command

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from desired.model import Fleet, Host
-from reconciler.cli.loading import load_fleet, select, tell_uncommitted, tell_warnings
+from reconciler.cli.loading import load_fleet, prepared, select, tell_uncommitted, tell_warnings
 from reconciler.cli.saved import refuse_place, save
+from reconciler.cli.scanning import scanned
 from reconciler.cli.screen import Screen
 from reconciler.cli.survey import survey
 from reconciler.errors import Exit
 from reconciler.fleet_run import FleetRun
 from reconciler.plan import Plan
+from reconciler.render.diagnostics import diagnostic_lines
 from reconciler.render.json_form import plan_document
 from reconciler.render.terminal import plan_lines
 
@@ -64,9 +66,9 @@ def plan_fleet(folder: Path, terms: Terms, screen: Screen) -> Made:
     if terms.out is not None:
         refuse_place(terms.out)
     loaded = load_fleet(folder, terms.revision, worktree=terms.worktree)
-    fleet = loaded.fleet
-    chosen = select(fleet, terms.hosts)
+    fleet, chosen = prepared(loaded.fleet, select(loaded.fleet, terms.hosts))
     tell_warnings(fleet, screen)
+    screen.tell(*diagnostic_lines(scanned(folder, loaded, worktree=terms.worktree)))
     surveyed = asyncio.run(_surveyed(fleet, chosen, screen))
     plan = surveyed.model_copy(update={"revision": terms.revision, "hosts_asked": terms.hosts})
     if terms.out is not None:

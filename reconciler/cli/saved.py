@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from desired.text import listing
+from providers.secret import redacted
 from reconciler.errors import CommandError, Stale
 from reconciler.plan import HostPlan, Plan
 from reconciler.render.json_form import DERIVED, plan_document, text_of
@@ -50,6 +51,13 @@ def _write(plan: Plan, file: Path) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def as_saved(plan: Plan) -> Plan:
+    """What would be read back: no secret is ever written."""
+    document = plan.model_dump()
+    clean = redacted(document)
+    return plan if clean is document else Plan.model_validate(clean)
 
 
 def read(file: Path) -> Plan:
@@ -91,7 +99,7 @@ def refuse_different(saved: Plan, fresh: Plan) -> None:
     before = {host.host: host for host in saved.hosts}
     lines = [
         f"{host.host} {ref}"
-        for host in fresh.hosts
+        for host in as_saved(fresh).hosts
         if host.problem is None
         for ref in host.differing(before.get(host.host, HostPlan(host=host.host)))
     ]

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=FleetCommand)
-@click.argument("sort", metavar="[FILE]", type=click.Choice(["fleet", "host", "hosts", "bundle"]), default="host")
+@click.argument("sort", metavar="[FILE]", type=click.Choice(["fleet", "host", "hosts", "bundle", "project"]), default="host")
 @pass_cli
 def schema(cli: Cli, sort: Sort) -> int:
     """Print the JSON Schema of the manifests, for editors.
 
-    FILE is host (hosts/NAME.yaml, the default), hosts (hosts.yaml), bundle (bundles/NAME.yaml) or fleet (fleet.yaml).
+    FILE is host (hosts/NAME.yaml, the default), hosts (hosts.yaml), bundle (bundles/NAME.yaml), project (projects/NAME.yaml) or
+    fleet (fleet.yaml).
     """
     from reconciler.errors import Exit
     from reconciler.render.json_schema import schema_of

@@ -2,7 +2,7 @@
 error.
 
 One `Screen` is made per program run and handed down; nothing else in the program writes to a stream. Tests and the demo
-make their own.
+make their own. What is written is redacted here, so that no command has to think of it; only `reveal` writes as it is.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import IO, Any, Self, TextIO
 
-from reconciler.render.lines import Line, paint
+from providers.secret import redact
+from reconciler.render.lines import Line, paint, without_secrets
 
 _SIGNS = "→↻…·✓✗–×"
 
@@ -63,11 +64,20 @@ class Screen:
         """One JSON document as the result."""
         from reconciler.render.json_form import text_of
 
-        self.raw(text_of(document))
+        self._put(self.out, text_of(document))
 
     def raw(self, text: str) -> None:
         """A result that is already text."""
-        self._put(self.out, text)
+        self._put(self.out, redact(text))
+
+    def reveal(self, value: bytes) -> None:
+        """A secret that was asked for by its name, as it is: the only thing that is not redacted."""
+        binary = getattr(self.out, "buffer", None)
+        if binary is None:
+            self._put(self.out, value.decode("utf-8", "backslashreplace"))
+            return
+        self.out.flush()
+        self._put(binary, value)
 
     @property
     def can_ask(self) -> bool:
@@ -88,22 +98,23 @@ class Screen:
         return shutil.get_terminal_size().columns if _terminal(stream) else None
 
     def _write(self, stream: TextIO, lines: Iterable[Line]) -> None:
-        self._put(stream, paint(lines, color=self.colored(stream), width=self.columns(stream), signs=_has_signs(stream)))
+        clean = without_secrets(lines)
+        self._put(stream, paint(clean, color=self.colored(stream), width=self.columns(stream), signs=_has_signs(stream)))
 
-    def _put(self, stream: TextIO, text: str) -> None:
+    def _put(self, stream: IO[Any], text: str | bytes) -> None:
         try:
             stream.write(text)
             stream.flush()
         except BrokenPipeError:  # the reader has left, as `| head` does
             let_go(stream)
-            if stream is self.out:
+            if stream is not self.err:
                 raise
         except OSError as error:  # a full disk
-            error.filename = "standard output" if stream is self.out else "standard error"
+            error.filename = "standard error" if stream is self.err else "standard output"
             raise
 
 
-def let_go(stream: TextIO) -> None:
+def let_go(stream: IO[Any]) -> None:
     """What is still in the buffer must not fail again, here or when the interpreter flushes it."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

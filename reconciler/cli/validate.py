@@ -16,12 +16,14 @@ from reconciler.cli.commands import Cli, FleetCommand, pass_cli
 def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
     """Check the fleet repository, without any host.
 
-    Prints every mistake as file:line:column, with what to do. Exit code 0: valid; 1: not.
+    Prints every mistake as file:line:column, with what to do, and what looks like a secret in plain text. Exit code 0: valid;
+    1: not.
     """
     if worktree and revision != "HEAD":
         raise click.UsageError("either --rev or --worktree, not both")
     from desired.model import Invalid
     from reconciler.cli.loading import load_fleet, tell_uncommitted
+    from reconciler.cli.scanning import scanned
     from reconciler.errors import Exit
     from reconciler.render.diagnostics import count_words, diagnostic_lines
     from reconciler.render.json_form import diagnostics_document
@@ -31,7 +33,8 @@ def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
     commit, hosts, resources = None, 0, 0
     try:
         loaded = load_fleet(cli.folder, revision, worktree=worktree)
-        commit, diagnostics = loaded.fleet.commit, loaded.fleet.warnings
+        commit = loaded.fleet.commit
+        diagnostics = tuple(sorted([*loaded.fleet.warnings, *scanned(cli.folder, loaded, worktree=worktree)]))
         uncommitted = loaded.uncommitted
         hosts, resources = len(loaded.fleet.hosts), sum(len(host.resources) for host in loaded.fleet.hosts.values())
     except Invalid as invalid:

@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from desired.project import Project
-from desired.sources_model import Commits
-from reconciler.check import Deployed, HostReport, Verdict
+from reconciler.check import Deployed, HostReport, Verdict, paths_words
 from reconciler.errors import Exit
 from reconciler.render.lines import BLANK, Line, Span, Style, cells, line
 from reconciler.render.words import short
@@ -26,9 +25,6 @@ _VERDICTS: Mapping[Verdict, tuple[str, Style]] = MappingProxyType(
         "away": ("· ", "dim"),
     }
 )
-SUBJECTS = 20
-"""Commits that are named before the rest is only counted."""
-PATHS = 20
 
 
 def check_lines(reports: Sequence[Deployed]) -> Iterator[Line]:
@@ -58,7 +54,9 @@ def deployed_lines(report: Deployed) -> Iterator[Line]:
     if report.slots:
         yield line((slot_words(report), "dim"), indent=6)
     for words in report.drift:
-        yield line(f"edited on the host: {words}", indent=6)
+        yield line(("drift: ", "yellow"), words, indent=6)
+    if report.added:
+        yield line((f"not the project's, left alone: {paths_words(report.added)}", "dim"), indent=6)
     if report.reason and report.verdict not in ("unreachable", "away", "missing"):
         yield line(report.reason, indent=6)
     if report.due:
@@ -78,7 +76,8 @@ def _verdict_words(report: Deployed) -> str:
         case "unreachable" | "away":
             return f"{report.verdict}: {report.reason}"
         case "unknown":
-            return "it cannot be told what is there"
+            known = report.commit is not None and report.commit == report.wanted
+            return "the right commit, but whether it is in order cannot be told" if known else "it cannot be told what is there"
     if report.commit == report.wanted:
         return "the right commit, but not as we left it" if report.drift else "the right commit, but not finished"
     return distance_words(report) or "another commit"
@@ -208,37 +207,3 @@ def status_document(
         "projects": [report.model_dump() for report in projects],
         "exit_code": int(code),
     }
-
-
-def commits_lines(commits: Commits) -> Iterator[Line]:
-    """The commits that a deployment brings or leaves behind, and the files that differ."""
-    yield line((_direction_words(commits), "bold"))
-    for commit in commits.newest[:SUBJECTS]:
-        yield line((commit.short, "cyan"), f"  {commit.subject}", (f"  {commit.author}", "dim"), indent=2)
-    more = commits.count - len(commits.newest[:SUBJECTS])
-    if more > 0:
-        yield line((f"… and {plural(more, 'more commit')}", "dim"), indent=2)
-    signs: tuple[tuple[str, Style, tuple[str, ...]], ...] = (
-        ("+ ", "green", commits.added),
-        ("~ ", "yellow", commits.changed),
-        ("- ", "red", commits.deleted),
-    )
-    paths = [(sign, style, path) for sign, style, group in signs for path in group]
-    if commits.files:
-        yield line(plural(commits.files, "file") + (" differs" if commits.files == 1 else " differ"))
-    for sign, style, path in paths[:PATHS]:
-        yield line((sign, style), path, indent=2)
-    if commits.files > PATHS:
-        yield line((f"… and {plural(commits.files - PATHS, 'more file')}", "dim"), indent=2)
-
-
-def _direction_words(commits: Commits) -> str:
-    match commits.direction:
-        case "same":
-            return "the same commit"
-        case "forward":
-            return f"brings {plural(commits.count, 'commit')}"
-        case "back":
-            return f"goes back by {plural(commits.count, 'commit')}"
-    left = plural(commits.left, "commit")
-    return f"brings {plural(commits.count, 'commit')}, and leaves {left} behind: the two have gone apart"

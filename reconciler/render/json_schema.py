@@ -13,32 +13,36 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from desired.manifest import SECTIONS
+from desired.project import ProjectSettings
 from desired.schema import BundleSettings, FleetSettings, HostSettings
 from providers.base import Provider
 
-Sort = Literal["fleet", "host", "hosts", "bundle"]
+Sort = Literal["fleet", "host", "hosts", "bundle", "project"]
 TITLES: Mapping[Sort, str] = {
     "fleet": "fleet.yaml",
     "host": "hosts/NAME.yaml",
     "hosts": "hosts.yaml",
     "bundle": "bundles/NAME.yaml",
+    "project": "projects/NAME.yaml",
 }
+_WITHOUT_SECTIONS = ("fleet", "project")
 _SETTINGS: Mapping[Sort, type[BaseModel]] = {
     "fleet": FleetSettings,
     "host": HostSettings,
     "hosts": HostSettings,
     "bundle": BundleSettings,
+    "project": ProjectSettings,
 }
 
 
 def schema_of(sort: Sort) -> dict[str, Any]:
     """The schema of one sort of file, complete in itself."""
     settings = _SETTINGS[sort]
-    specs: list[type[BaseModel]] = [] if sort == "fleet" else [provider.spec for provider in _providers()]
+    specs: list[type[BaseModel]] = [] if sort in _WITHOUT_SECTIONS else [provider.spec for provider in _providers()]
     references, shared = models_json_schema([(model, "validation") for model in [settings, *specs]])
     definitions = shared.get("$defs", {})
     schema: dict[str, Any] = dict(definitions.pop(references[settings, "validation"]["$ref"].rpartition("/")[2]))
-    if sort != "fleet":
+    if sort not in _WITHOUT_SECTIONS:
         names = {spec: references[spec, "validation"]["$ref"].rpartition("/")[2] for spec in specs}
         for name in names.values():
             definitions[name] = _resource(definitions[name], complete=sort == "bundle")

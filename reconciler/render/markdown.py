@@ -51,7 +51,8 @@ def _host(host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[str]:
     for action in host.actions:
         yield from _action(action, host, plan, diff=diff)
     for item in host.unknown:
-        yield f"- `?` {_code(item.ref)} **unknown**: {_code(item.reason)}"
+        sign, word = ("!", "left as it is") if item.refused else ("?", "unknown")
+        yield f"- `{sign}` {_code(item.ref)} **{word}**: {_code(item.reason)}"
     yield from (f"- ⚠ {_code(ref)} {_code(notice)}" for ref, notices in host.notices.items() for notice in notices)
     for ref, reason in host.released.items():
         yield f"- `·` {_code(ref)} stays on the host, no longer managed: {_code(reason)}"

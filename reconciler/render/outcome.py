@@ -68,7 +68,8 @@ def _host(plan: HostPlan, outcome: Outcome) -> Iterator[Line]:
     for name, fields in outcome.unconverged.items():
         yield line(("✗ ", "red"), (name, "bold"), ("  did not converge: ", "red"), ", ".join(fields), indent=2, hang=4)
     for item in plan.unknown:
-        yield line(("? ", "alarm"), (item.ref, "bold"), f"  unknown, left alone: {item.reason}", indent=2, hang=4)
+        sign, word = ("! ", "left as it is") if item.refused else ("? ", "unknown, left alone")
+        yield line((sign, "alarm"), (item.ref, "bold"), f"  {word}: {item.reason}", indent=2, hang=4)
 
 
 def _state(outcome: Outcome) -> str:

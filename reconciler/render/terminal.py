@@ -14,8 +14,8 @@ from reconciler.render.words import SIGNS, budget_words, cause_words, headline, 
 from reconciler.text import plural
 
 STYLES: Mapping[Sign, Style] = MappingProxyType({"create": "green", "change": "yellow", "delete": "red", "refresh": "cyan"})
-SAID = frozenset({"content", "type"})
-"""Fields of something new that tell a reader nothing: the digest of its content, and what its reference says already."""
+SAID = frozenset({"content", "type", "tree", "commit"})
+"""Fields of something new that tell a reader nothing: digests, and what its reference or a note says already."""
 DIFF_STYLES: Mapping[str, Style] = MappingProxyType({"+": "green", "-": "red", "@": "cyan"})
 DIFF_LINES = 120
 """Longer diffs are cut here; `--json` has them whole."""
@@ -68,7 +68,8 @@ def _host_lines(hosts: Sequence[HostPlan], plan: Plan, shown: dict[str, str], *,
         yield title
         yield from more
     for item in host.unknown:
-        yield line(("? ", "alarm"), (item.ref, "bold"), f"  unknown: {item.reason}", indent=2, hang=4)
+        sign, word = ("! ", "left as it is") if item.refused else ("? ", "unknown")
+        yield line((sign, "alarm"), (item.ref, "bold"), f"  {word}: {item.reason}", indent=2, hang=4)
         yield line((f"nothing is done to it, nor to what needs it; {item.place}", "dim"), indent=6)
     for ref, notices in host.notices.items():
         for notice in notices:
@@ -137,7 +138,7 @@ def _counted(action: Action) -> Span:
 
 def _fields(action: Action, *, diff: bool) -> Iterator[Line]:
     if action.action == "create":
-        known = [f"{item.field} {item.after}" for item in action.fields if item.field not in SAID]
+        known = [f"{item.field} {item.after}" for item in action.fields if item.after and item.field not in SAID]
         if known:
             yield line(("with ", "dim"), ", ".join(known), indent=6)
         return

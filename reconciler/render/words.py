@@ -90,7 +90,7 @@ def cause_words(action: Action, host: HostPlan, plan: Plan) -> list[str | Foreig
         case "follows":
             return ["follows ", *followed]
         case "due":
-            return ["its time has come", *place]
+            return ["its soak is over, or its release failed", *place]
         case "pending":
             return ["still due: ", *followed, " was changed by a run that broke off before"]
 
@@ -110,7 +110,12 @@ def beside(plan: Plan) -> list[str]:
             "change held back",
             "changes held back",
         ),
-        (sum(len(host.unknown) for host in plan.hosts), "resource unknown", "resources unknown"),
+        (sum(not item.refused for host in plan.hosts for item in host.unknown), "resource unknown", "resources unknown"),
+        (
+            sum(item.refused for host in plan.hosts for item in host.unknown),
+            "resource left as it is",
+            "resources left as they are",
+        ),
         (sum(host.problem is not None for host in plan.hosts), "host could not be asked", "hosts could not be asked"),
     )
     return [plural(count, one, many) for count, one, many in counts if count]

@@ -15,6 +15,8 @@ from tests.fleet import Fleet
 
 Files: TypeAlias = Mapping[str, str | bytes | None]
 HOST = "address: root@web.lan\n"
+ENCRYPTED = b"age-encryption.org/v1\n-> X25519 nobody\n"
+"""What loading takes for an encrypted file: it opens none."""
 
 
 def loaded(fleet: Fleet, files: Files, cache: Cache | None = None) -> Desired:

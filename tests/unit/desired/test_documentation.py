@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tests.fleet import Fleet
-from tests.unit.desired.support import loaded
+from tests.unit.desired.support import ENCRYPTED, loaded
 
 TEXT = (Path(__file__).parents[3] / "docs" / "repository.md").read_text()
 BLOCKS = re.findall(r"^```(?:yaml|jinja)\n(?:# |\{# )(\S+)(?: #\})?\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
@@ -20,12 +20,12 @@ def test_the_examples_are_a_valid_fleet(fleet: Fleet) -> None:
         "bundles/base.yaml",
         "files/app.conf.j2",
     ]
-    found = loaded(fleet, {**dict(BLOCKS), "files/issue": "hello\n", "files/footer": "# end"})
+    more = {"files/issue": "hello\n", "files/footer": "# end", "secrets/alerts/chat.age": ENCRYPTED}
+    found = loaded(fleet, {**dict(BLOCKS), **more})
 
     assert sorted(found.hosts) == ["laptop", "nas", "web"]
     assert [str(one).partition(" yet")[0] for one in found.warnings] == [
         "fleet.yaml:2:1: warning: interval and alerts have no effect",
-        "fleet.yaml:5:1: warning: secret_scan has no effect",
     ]
     bodies = {resource.ref: resource.spec.body for resource in found.hosts["web"].resources}
     assert bodies["file:/etc/motd"] == b"welcome to web\n"

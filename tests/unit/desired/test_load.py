@@ -94,13 +94,6 @@ def test_a_fleet_without_hosts_is_only_warned_about(fleet: Fleet) -> None:
     assert str(warning).startswith("fleet.yaml: warning: the fleet has no hosts")
 
 
-def test_projects_are_not_deployed_yet_and_that_is_said(fleet: Fleet) -> None:
-    found = loaded(fleet, {"hosts/web.yaml": HOST, "projects/site.yaml": "anything: [goes"})
-    assert [str(warning) for warning in found.warnings] == [
-        "projects/site.yaml: warning: this version does not deploy projects yet: not read"
-    ]
-
-
 def test_known_hosts_that_are_not_text_are_refused(fleet: Fleet) -> None:
     found = mistake(fleet, {"hosts/web.yaml": HOST, "hosts/known_hosts": b"ok\n\xff\n"})
     assert found.startswith("hosts/known_hosts:2:1: error: the line is not UTF-8")

@@ -93,11 +93,11 @@ def test_a_section_without_content_is_empty(fleet: Fleet) -> None:
         ("files: {'': {content: x}}", "hosts/web.yaml:2:9: error:"),
         (
             "files: {/a: {content: {secret: x}}}",
-            "hosts/web.yaml:2:23: error: this version cannot use a secret here yet; secrets come with projects",
+            "hosts/web.yaml:2:23: error: content: secrets/x.age is not in the repository\n    make it: reconcile",
         ),
         (
             "files: {/a: {content: x, acl: [{secret: y}]}}",
-            "hosts/web.yaml:2:32: error: this version cannot use a secret here yet",
+            "hosts/web.yaml:2:32: error: a secret cannot stand here\n    it can stand in: content of a file, url of alerts",
         ),
         ("filse: {/a: {content: x}}", "hosts/web.yaml:2:1: error: there is no key filse here\n    did you mean files?"),
     ],

@@ -107,7 +107,7 @@ def test_what_is_meant_is_not_warned_about(fleet: Fleet, manifest: str) -> None:
     [
         ("interval: 5m\n", ["interval has no effect yet: it is"]),
         ("interval: 5m\nalerts: [{url: 'x://y'}]\n", ["interval and alerts have no effect yet: they are"]),
-        ("secret_scan: block\n", ["secret_scan has no effect yet: it is"]),
+        ("secret_scan: block\n", []),
         ("secret_scan: off\nsync: deploy\nmax_deletions: 2\nvars: {a: 1}\nalerts:\n", []),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from desired.address import parse_address
 from desired.model import Address
 from tests.fleet import Fleet
-from tests.unit.desired.support import HOST, loaded, mistake, mistakes
+from tests.unit.desired.support import ENCRYPTED, HOST, loaded, mistake, mistakes
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,8 @@ alerts:
     events: [drift, failed]
   - {url: "ntfy://ntfy.lan/ops"}
 """
-    found = loaded(fleet, {"fleet.yaml": text, "hosts/web.yaml": HOST, "hosts/db.yaml": HOST + "sync: enforce\n"})
+    files = {"fleet.yaml": text, "hosts/web.yaml": HOST, "hosts/db.yaml": HOST + "sync: enforce\n"}
+    found = loaded(fleet, {**files, "secrets/alerts/matrix.age": ENCRYPTED})
     assert found.settings["interval"] == 5400
     assert found.settings["alerts"] == [
         {"url": {"secret": "alerts/matrix"}, "events": ["drift", "failed"]},
@@ -156,9 +157,9 @@ def test_a_setting_without_a_value_has_its_default(fleet: Fleet) -> None:
         ("vars: [a]", "fleet.yaml:1:7: error: vars: expected a mapping, as in {key: value}, found a list"),
         ("- a", "fleet.yaml:1:1: error: expected a mapping of settings, found a list"),
         ("signers: keys/allowed_signers", "fleet.yaml:1:10: error: this version cannot verify the signatures of commits yet"),
-        ("vars: {token: {secret: x}}", "fleet.yaml:1:15: error: this version cannot use a secret here yet"),
-        ("vars: {db: {password: {secret: x}}}", "fleet.yaml:1:23: error: this version cannot use a secret here yet"),
-        ("interval: {secret: x}", "fleet.yaml:1:11: error: this version cannot use a secret here yet"),
+        ("vars: {token: {secret: x}}", "fleet.yaml:1:15: error: a secret cannot stand here"),
+        ("vars: {db: {password: {secret: x}}}", "fleet.yaml:1:23: error: a secret cannot stand here"),
+        ("interval: {secret: x}", "fleet.yaml:1:11: error: a secret cannot stand here"),
     ],
 )
 def test_a_wrong_setting_of_the_fleet_is_named_with_place_value_and_remedy(fleet: Fleet, text: str, complaint: str) -> None:
