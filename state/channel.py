@@ -6,7 +6,9 @@ The errors here are about the wire, never about a command: what a fragment or st
     ├── Unreachable        no connection, or it broke: trying again may help
     ├── HostKeyError       the key is not the pinned one, or none is pinned: a person must look
     ├── LoginError         the host is there and refuses us
-    └── BecomeError        logged in, but sudo or doas is not to be had without a password
+    ├── BecomeError        logged in, but sudo or doas is not to be had without a password
+    ├── PortClosed         nothing accepts connections at a port of the host
+    └── ForwardingRefused  the SSH server passes no connections on
 """
 
 from __future__ import annotations
@@ -45,6 +47,14 @@ class BecomeError(HostError):
     pass
 
 
+class PortClosed(HostError):
+    retry = True
+
+
+class ForwardingRefused(HostError):
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What came back from one script."""
@@ -55,6 +65,24 @@ class Output:
     """None: the connection or the shell went away, so the outcome is unknown. Never read as success."""
     cut: bool = False
     """More came than the limit allows; the rest was not read and the script was ended."""
+
+
+class Stream(Protocol):
+    """A TCP connection that the host made for us to one of its own ports. Whoever opened it closes it."""
+
+    async def read(self, size: int) -> bytes:
+        """Waits for up to `size` bytes; empty when the other side has ended, in order or not. Raises `Unreachable` when the way
+        to the host is gone, which says nothing about the service."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Sends `data`, and waits while too much is on its way. What the other side does not take any more is dropped: what it
+        had to say about that can still be read. Raises `Unreachable` as `read` does."""
+        ...
+
+    async def close(self) -> None:
+        """At once; what is still on its way is thrown away."""
+        ...
 
 
 class Channel(Protocol):
@@ -73,6 +101,12 @@ class Channel(Protocol):
         """Puts `data` into the file `folder`/`name` of the host (0600; the folder is made with 0700 if it is missing). The name
         appears only when all bytes have arrived and their sha256 was checked on the host. For content that is too large
         for a script. Raises `HostError` when that could not be done."""
+        ...
+
+    async def open(self, host: str, port: int, *, deadline: float) -> Stream:
+        """A TCP connection that the host makes to itself: `host` is 127.0.0.1 or ::1, and `ValueError` says so otherwise.
+        Raises `PortClosed` when nothing accepts it there, `ForwardingRefused` when the SSH server does not allow any, and
+        `Unreachable` after `deadline` seconds or when the connection to the host is gone."""
         ...
 
     async def close(self) -> None: ...

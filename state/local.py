@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import IO
 
 from state.capture import Capture, Watch
-from state.channel import Output
+from state.channel import Output, Stream
 from state.script_channel import ScriptChannel
 from state.target import Target
 
@@ -58,6 +58,12 @@ class LocalChannel(ScriptChannel):
     async def close(self) -> None:
         """Nothing is kept open between two scripts."""
 
+    async def _connect(self, host: str, port: int) -> Stream:
+        try:
+            return LocalStream(*await asyncio.open_connection(host, port))
+        except OSError as exc:
+            raise self.closed(host, port, os.strerror(exc.errno) if exc.errno else type(exc).__name__) from None
+
     async def _execute(
         self, command: tuple[str, ...], stdin: bytes, limit: int, deadline: float, watch: Watch | None = None
     ) -> Output:
@@ -75,6 +81,30 @@ class LocalChannel(ScriptChannel):
         finally:
             child.close()
         return capture.output(status)
+
+
+class LocalStream:
+    """A `Stream` to a port of this machine."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self, size: int) -> bytes:
+        try:
+            return await self._reader.read(size)
+        except ConnectionError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def close(self) -> None:
+        self._writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
 
 
 class _Child:

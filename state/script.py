@@ -130,8 +130,10 @@ def compile_apply(
 
 
 def _call(number: int, planned: PlannedStep) -> Sh:
-    template = "rescue @number@ @seconds@ @after@" if planned.step.rescues else "step @number@ @seconds@ @after@"
-    return sh(template, number=number, seconds=planned.step.timeout, after=" ".join(map(str, planned.after)))
+    others = " ".join(map(str, planned.after))
+    if planned.step.rescues:
+        return sh("rescue @number@ @seconds@ @others@", number=number, seconds=planned.step.timeout, others=others)
+    return sh("step @number@ @seconds@ @others@", number=number, seconds=planned.step.timeout, others=others)
 
 
 def staged_name(blob: bytes) -> str:

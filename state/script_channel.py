@@ -1,19 +1,21 @@
 """What all channels do the same: run a script, store a file, tell a refused `become` from a failed script.
 
-`local.py` and `ssh/channel.py` add one method: run a constant command with some bytes on its stdin.
+`local.py` and `ssh/channel.py` add two methods: run a constant command with some bytes on its stdin, and connect to a port.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from abc import ABC, abstractmethod
 
 from state.capture import Watch
-from state.channel import HostError, Output, Unreachable
+from state.channel import HostError, Output, PortClosed, Stream, Unreachable
 from state.entry import become_error, question, receive_command, script_command
 from state.target import Target
 
+LOOPBACK = ("127.0.0.1", "::1")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -52,6 +54,24 @@ class ScriptChannel(ABC):
                 f"{self.target.name} could not store {len(data)} bytes in {folder}: {said[:300] or 'no reason given'}",
                 "is the disk full or read-only, and is there a sha256sum on the host?",
             )
+
+    @abstractmethod
+    async def _connect(self, host: str, port: int) -> Stream:
+        """As `Channel.open` promises, but for the deadline."""
+
+    async def open(self, host: str, port: int, *, deadline: float) -> Stream:
+        """See `Channel.open`."""
+        if host not in LOOPBACK or not 0 < port < 65536:
+            raise ValueError("a stream leads to a port on the loopback of the host, and nowhere else")
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._connect(host, port)
+        except TimeoutError:
+            raise Unreachable(f"{self.target.name} did not connect to port {port} within {deadline:g} s") from None
+
+    def closed(self, host: str, port: int, reason: str) -> PortClosed:
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return PortClosed(f"nothing accepts connections at {where} on {self.target.name}: {reason}")
 
     def overdue(self, deadline: float) -> Unreachable:
         return Unreachable(f"no answer from {self.target.name} within {deadline:g} s; the channel was closed")

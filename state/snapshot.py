@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from providers.base import Answer, Facts, Provider, Spec, Unknown
+from providers.secret import redact
 from state.channel import Channel, LoginError, Output
 from state.facts import facts_probe, parse_facts
 from state.frames import Frame, finished, frames, marks
@@ -117,14 +118,17 @@ def read_answers(provider: AnyProvider, specs: Sequence[Spec], frame: Frame | No
 def _not_a_shell(output: Output) -> LoginError:
     """The script was taken and never begun: a login shell that runs nothing, or a command forced on our key."""
     said = (output.stdout + b"\n" + output.stderr).decode("utf-8", "replace").split("\n")
-    words = next((line.strip()[:LONGEST_REASON] for line in said if line.strip()), f"it ended with status {output.status}")
-    return LoginError(f"the login there did not run our script, but said: {words}", "check the user's login shell on the host")
+    words = next((line.strip() for line in said if line.strip()), f"it ended with status {output.status}")
+    return LoginError(
+        f"the login there did not run our script, but said: {redact(words)[:LONGEST_REASON]}",
+        "check the user's login shell on the host",
+    )
 
 
 def _why_failed(frame: Frame) -> str:
     if frame.status == "late":
         return "the host did not answer in time (a dead network file system?)"
-    text = frame.err.decode("utf-8", "replace").strip()
+    text = redact(frame.err.decode("utf-8", "replace").strip())
     return text.splitlines()[-1][:LONGEST_REASON] if text else f"the question ended with status {frame.status}"
 
 

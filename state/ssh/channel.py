@@ -15,8 +15,9 @@ from typing import TypeAlias
 import asyncssh
 
 from state.capture import Capture, Watch
-from state.channel import LoginError, Output, Unreachable
+from state.channel import LoginError, Output, Stream, Unreachable
 from state.script_channel import ScriptChannel
+from state.ssh.stream import connect_through
 from state.target import Target
 
 _AT_ONCE = 4
@@ -98,6 +99,10 @@ class SshChannel(ScriptChannel):
             connection.close()
             await connection.wait_closed()
 
+    async def _connect(self, host: str, port: int) -> Stream:
+        """Such a connection is no session, so that `MaxSessions` and the places below do not count it."""
+        return await connect_through(self._connection, self, host, port)
+
     async def _execute(
         self, command: tuple[str, ...], stdin: bytes, limit: int, deadline: float, watch: Watch | None = None
     ) -> Output:
@@ -148,17 +153,17 @@ class SshChannel(ScriptChannel):
             if self._connection.is_closed():
                 if session.begun:
                     return True  # it may have run: the session ends without a status
-                raise self._broken() from None
+                raise self.broken() from None
             if exc.code not in (asyncssh.OPEN_CONNECT_FAILED, asyncssh.OPEN_RESOURCE_SHORTAGE):
                 raise LoginError(f"{self.target.name} opens no session: {exc.reason}") from None
             return False
         except (asyncssh.Error, OSError):
             if session.begun:
                 return True
-            raise self._broken() from None
+            raise self.broken() from None
         return True
 
-    def _broken(self) -> Unreachable:
+    def broken(self) -> Unreachable:
         return Unreachable(f"the connection to {self.target.name} is broken or closed")
 
 

@@ -64,7 +64,7 @@ def references(schema: Any) -> set[str]:
     return set(re.findall(r'"\$ref": "#/\$defs/([^"]+)"', json.dumps(schema)))
 
 
-@pytest.mark.parametrize("sort", ["fleet", "host", "hosts", "bundle"])
+@pytest.mark.parametrize("sort", ["fleet", "host", "hosts", "bundle", "project"])
 def test_a_schema_is_complete_in_itself(sort: Any, console: Console) -> None:
     schema = console("schema", sort).json()
     assert schema == schema_of(sort)
