@@ -15,7 +15,7 @@ from typing import Any
 
 from desired.compose_file import ComposeFiles, Part, inside
 from desired.compose_values import Values
-from desired.patterns import Patterns
+from providers.patterns import Patterns
 from providers.tree import SENTINEL, Tree, TreeFile
 
 _NOT_ASKED = {"depends_on", "profiles", "pull_policy", "scale", "extends", "develop"}

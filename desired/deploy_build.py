@@ -13,12 +13,12 @@ from desired.deploy_runners import running
 from desired.deploy_specs import Deployable
 from desired.deploy_tree import Blocked, Contents, check_values, tree_for
 from desired.model import Diagnostic, Fleet
-from desired.patterns import Patterns
 from desired.project import Project, ProjectSettings, RuntimeSettings
 from desired.scan import Scanner, read_allow
 from desired.sources import Resolved
 from desired.sources_model import SourceFile, SourceProblem, SourceTree
 from desired.text import meant, visible
+from providers.patterns import Patterns
 from providers.secret import Secret
 from providers.tree import Tree
 

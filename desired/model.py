@@ -135,4 +135,4 @@ class Fleet:
     allowed: bytes = b""
     """Content of secrets/allow: what looks like a secret and is none."""
     deployed: Mapping[str, Any] = field(default_factory=dict)
-    """Project → `desired.deployments.Deployed`, once `expand` was called: what its revision is now, and what was found in it."""
+    """Project → `desired.deployments.Deployed`, once `expand` was called: what its revision is, and what was found in it."""

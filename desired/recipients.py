@@ -13,7 +13,7 @@ from typing import Any
 
 from desired.model import RepositoryError
 from desired.secrets import RECIPIENTS
-from desired.text import show, visible
+from desired.text import visible
 
 LIMIT = 1000
 """More recipients than this are not read: each makes every file longer."""
@@ -54,7 +54,7 @@ def parse_recipient(line: str) -> Recipient:
     if match is None or not line.isprintable():
         _refuse_private(line)
         hint = "write a public key: age1…, ssh-ed25519 … or ssh-rsa …"
-        raise BadRecipient(f"{show(line[:60])} is no public key that secrets can be encrypted for", hint)
+        raise BadRecipient("this is no public key that secrets can be encrypted for", hint)
     text = match["key"]
     try:
         key = ssh.Recipient.from_str(text) if match["sort"] else x25519.Recipient.from_str(text)
@@ -77,8 +77,8 @@ def _why_not(text: str) -> str:
     return "is it complete? age-keygen -y FILE prints it"
 
 
-def parse_recipients(text: str) -> list[Recipient]:
-    """The whole file. Raises `BadRecipient`, which names the line."""
+def parse_recipients(text: str, file: str = RECIPIENTS) -> list[Recipient]:
+    """The whole file. Raises `BadRecipient`, which names the line and does not repeat it: it may be a private key."""
     found: dict[str, Recipient] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -86,10 +86,10 @@ def parse_recipients(text: str) -> list[Recipient]:
         try:
             recipient = parse_recipient(line)
         except BadRecipient as error:
-            raise BadRecipient(f"{RECIPIENTS}:{number}: {error}", error.hint) from error
+            raise BadRecipient(f"{visible(file)}:{number}: {error}", error.hint) from error
         found.setdefault(recipient.text, recipient)
         if len(found) > LIMIT:
-            raise BadRecipient(f"{RECIPIENTS} has more than {LIMIT} keys")
+            raise BadRecipient(f"{visible(file)} has more than {LIMIT} keys")
     return list(found.values())
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desired.patterns import Patterns
 from desired.sources import Sources
 from desired.sources_model import SourceProblem
 from desired.sources_repository import Author, ProjectRepository, Written
+from providers.patterns import Patterns
 from tests.unit.desired.origin import Origin
 
 ADA = Author("Ada", "ada@example.org", 1_700_000_000)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired.patterns import Patterns
 from desired.sources import Sources
 from desired.sources_model import SourceProblem, SourceTree
 from desired.sources_repository import ProjectRepository
 from desired.sources_sums import Sum, Sums
+from providers.patterns import Patterns
 from tests.unit.desired.origin import Origin
 
 FILE, LINK, FOLDER, SUBMODULE = 0o100644, 0o120000, 0o040000, 0o160000

@@ -233,11 +233,11 @@ def test_recipients_may_have_comments_and_stand_once() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("hello", '"hello" is no public key'),
+        ("hello", "this is no public key"),
         ("age1qqqq", "cannot be encrypted for"),
         ("ssh-ed25519 AAAA", "cannot be encrypted for"),
-        ("ecdsa-sha2-nistp256 AAAA", "is no public key"),
-        ("age1\x1b[2J", "is no public key"),
+        ("ecdsa-sha2-nistp256 AAAA", "this is no public key"),
+        ("age1\x1b[2J", "this is no public key"),
         ("AGE-SECRET-KEY-1QQQQ", "this is a private key"),
     ],
 )
@@ -247,7 +247,7 @@ def test_a_line_that_is_no_recipient_is_named_by_its_number(line: str, words: st
     assert str(caught.value).startswith("secrets/recipients:2: ")
     assert words in str(caught.value)
     assert caught.value.hint
-    assert "SECRET-KEY-1Q" not in str(caught.value)
+    assert line not in str(caught.value) or line.startswith(("age1q", "ssh-ed25519 "))  # public keys
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from desired.patterns import Patterns
+from providers.patterns import Patterns
 
 PIECES = ["a", "b", "*", "**", "?", "[ab]", "[!a]", "[^b]", "[a-c]", "[[:alpha:]]", "[]a]", "[", "]", "-", "/", "**/", "/**"]
 PIECES += ["!", "\\", " ", "#", ".", "é"]
