@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from providers import diffs, paths, placing
+from providers import diffs, paths, placing, sealed
 from providers.acl import acl_word
 from providers.base import Answer, Change, Detail, Facts, Provider, Step, Unknown
+from providers.sealed import SealableSpec, SecretName, sort_of_text
+from providers.secret import Secret
 from providers.shell import Sh, lines, sh
 
 _HASHED = 64 << 20
 """A file above this size is not read when its size alone says that it differs."""
 
 
-class FileSpec(paths.OwnedSpec):
+Text: TypeAlias = Annotated[Annotated[str, Tag("a text")] | Annotated[SecretName, Tag("a secret")], Discriminator(sort_of_text)]
+
+
+class FileSpec(paths.OwnedSpec, SealableSpec):
     """A file with a content, or the owner, mode and ACL of a file that something else provides."""
 
     kind = "file"
     blobs = "source"
 
-    content: Annotated[str | None, Field(description="The text itself", examples=["welcome\n"])] = None
+    content: Annotated[
+        Text | None,
+        Field(
+            description="The text itself, or {secret: NAME} for secrets/NAME.age", examples=["welcome\n", {"secret": "token"}]
+        ),
+    ] = None
     source: Annotated[
         str | None,
         Field(description="Path of a file in this repository that holds the content", examples=["files/nginx.conf.j2"]),
@@ -67,6 +77,8 @@ class FileSpec(paths.OwnedSpec):
                 raise ValueError("template and validate need a content or a source")
             if self.owner is self.group is self.mode is None and self.acl is None:
                 raise ValueError("nothing is asked for: give content or source (or only owner, group, mode or acl)")
+        if self.template is not None and isinstance(self.content, SecretName):
+            raise ValueError('a secret is installed as it is: in a template, write {{ secret("NAME") }} instead')
         return self
 
     @property
@@ -77,10 +89,14 @@ class FileSpec(paths.OwnedSpec):
     @property
     def data(self) -> bytes | None:
         """The bytes that the file should hold; None when its content is not managed."""
+        if self.sealed is not None:
+            if self.sealed.opened is None:
+                raise ValueError(f"{self.ref}: {self.sealed.trouble}")
+            return self.sealed.opened.reveal()
         if self.body is not None:
             return self.body
-        if self.source is not None:
-            raise ValueError(f"{self.ref}: the content of {self.source} was not loaded")
+        if self.source is not None or isinstance(self.content, SecretName):
+            raise ValueError(f"{self.ref}: the content of {self.source or 'its secret'} was not loaded")
         return self.content.encode() if self.content is not None else None
 
     def bulky(self) -> set[str]:
@@ -88,9 +104,13 @@ class FileSpec(paths.OwnedSpec):
 
 
 class FileState(paths.OwnedState):
-    """What a file is like. `digest` is the SHA-256 of its content."""
+    """What a file is like. `digest` is the SHA-256 of its content; of a secret one, the version of what was encrypted."""
 
     digest: str | None = None
+
+
+_OTHER = "other"
+"""The digest of a content that is not the secret that is asked for. Nothing more is told about it."""
 
 
 _SUMS = sh(r"""
@@ -213,6 +233,7 @@ class FileProvider(Provider[FileSpec, FileState]):
     def probe(self, specs: Sequence[FileSpec]) -> Sh:
         keys = paths.keyed(specs)
         read = {key: spec for key, spec in keys.items() if _is_read(spec)}
+        salted = [sealed.ask(key, spec.name, secret) for key, spec in keys.items() if (secret := _secret(spec)) is not None]
         bare = {key: spec for key, spec in keys.items() if key not in read}
         limited = {key: spec for key, spec in keys.items() if spec.present and spec.acl is not None}
         return lines(
@@ -221,6 +242,7 @@ class FileProvider(Provider[FileSpec, FileState]):
                 _SUMS,
                 paths.stat_all(bare),
                 paths.stat_all(read, sh("path_sums @limit@", limit=_limit(specs))),
+                *([sealed.ASK, *salted] if salted else []),
                 paths.acl_all(limited),
                 sh("echo end"),
             ]
@@ -243,7 +265,14 @@ class FileProvider(Provider[FileSpec, FileState]):
         fields = paths.owned(spec, key, stat, answers)
         if isinstance(fields, Unknown):
             return fields
-        if stat.type == "file" and _is_read(spec):
+        if stat.type == "file" and spec.present and spec.sealed is not None:
+            secret = spec.sealed.opened
+            if secret is None:
+                return Unknown(spec.sealed.trouble)
+            if key not in answers.sums:
+                return Unknown("the file is there, but its content could not be read")
+            fields["digest"] = spec.sealed.version if answers.sums[key] == secret.salted() else _OTHER
+        elif stat.type == "file" and _is_read(spec):
             if stat.size > limit:
                 fields["digest"] = f"not read: {stat.size} bytes"
             elif key in answers.sums:
@@ -255,8 +284,11 @@ class FileProvider(Provider[FileSpec, FileState]):
     def want(self, spec: FileSpec) -> FileState | None:
         if not spec.present:
             return None
-        data = spec.data
-        digest = hashlib.sha256(data).hexdigest() if data is not None else None
+        if spec.sealed is not None:
+            digest: str | None = spec.sealed.version
+        else:
+            data = spec.data
+            digest = hashlib.sha256(data).hexdigest() if data is not None else None
         return FileState(type="file", owner=spec.owner, group=spec.group, mode=spec.mode, acl=spec.acl, digest=digest)
 
     def steps(self, changes: Sequence[Change[FileSpec, FileState]], facts: Facts) -> Iterable[Step]:
@@ -286,7 +318,13 @@ class FileProvider(Provider[FileSpec, FileState]):
 
 
 def _is_read(spec: FileSpec) -> bool:
-    return spec.present and spec.filled
+    """Whether the content is compared by its plain digest."""
+    return spec.present and spec.filled and spec.sealed is None
+
+
+def _secret(spec: FileSpec) -> Secret | None:
+    """The secret content that is compared, if it could be opened."""
+    return spec.sealed.opened if spec.present and spec.sealed is not None else None
 
 
 def _limit(specs: Sequence[FileSpec]) -> int:
@@ -324,16 +362,20 @@ def _is_open(mode: str | None) -> bool:
 
 def _is_shown(change: Change[FileSpec, FileState]) -> bool:
     """Whether the content may stand in a preview: what not everybody may read on the host may be a secret."""
+    if change.spec.sealed is not None:
+        return False
     before = change.before.mode if change.before is not None and change.before.type == "file" else None
     return "digest" in change.fields and change.spec.filled and _is_open(before) and _is_open(change.spec.mode)
 
 
 def _detail(change: Change[FileSpec, FileState], old: bytes | None) -> Detail:
     spec, before = change.spec, change.before
+    verb = "content" if before is None else "content differs"
+    if spec.sealed is not None:
+        return Detail(notes=(f"{verb} (not shown: a secret)",))
     new = spec.data or b""
     modes = [mode for mode in (spec.mode, before.mode if before is not None and before.type == "file" else None) if mode]
     if hidden := next((mode for mode in modes if not _is_open(mode)), None):
-        verb = "content" if before is None else "content differs"
         return Detail(notes=(f"{verb} (not shown: mode {hidden})",))
     if before is None or before.type != "file":
         old = b""

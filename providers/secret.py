@@ -16,6 +16,8 @@ from providers.forms import forms_of
 SHORTEST = 6
 """A value with fewer characters is not taken out of texts: it would be found everywhere, and tell nothing."""
 HIDDEN = "[secret]"
+_LONG = 256
+"""A longer form is looked for by itself."""
 _CUT = "…"
 """What `shorten` puts where it left something out: the rest of a secret may have stood there."""
 
@@ -77,7 +79,34 @@ class Secret:
         return hash(self.version)
 
 
-_known: dict[str, dict[str, None]] = {}
+class _Forms:
+    """Texts that begin with the same characters."""
+
+    __slots__ = ("long", "short")
+
+    def __init__(self) -> None:
+        self.short: dict[int, set[str]] = {}
+        """By length: one look-up for each length, however many there are."""
+        self.long: set[str] = set()
+
+    def add(self, form: str) -> None:
+        (self.long if len(form) > _LONG else self.short.setdefault(len(form), set())).add(form)
+
+    def discard(self, form: str) -> None:
+        self.long.discard(form)
+        self.short.get(len(form), set()).discard(form)
+
+    def length(self, text: str, at: int) -> int:
+        """How much of `text` the longest of them takes that begins at `at`."""
+        longest = max((len(form) for form in self.long if text.startswith(form, at)), default=0)
+        return longest or max((size for size, forms in self.short.items() if text[at : at + size] in forms), default=0)
+
+    def cut(self, part: str) -> bool:
+        """Whether one of them begins with `part`."""
+        return any(form.startswith(part) for forms in (self.long, *self.short.values()) for form in forms)
+
+
+_known: dict[str, _Forms] = {}
 """The first characters of a form → all forms that begin so."""
 
 
@@ -85,7 +114,7 @@ def remember(value: bytes) -> None:
     """From now on `redact` hides the value, each of its lines, and what stands behind `NAME=` in a line."""
     for form in forms_of(value):
         if len(form) >= SHORTEST:
-            _known.setdefault(form[:SHORTEST], {})[form] = None
+            _known.setdefault(form[:SHORTEST], _Forms()).add(form)
 
 
 def open_to_all(texts: Iterable[str]) -> None:
@@ -95,8 +124,7 @@ def open_to_all(texts: Iterable[str]) -> None:
         return
     for text in texts:
         for start, end in _found(text):
-            shown = _known.get(text[start : start + SHORTEST], {})
-            shown.pop(text[start:end], None)
+            _known[text[start : start + SHORTEST]].discard(text[start:end])
 
 
 def redact(text: str) -> str:
@@ -134,16 +162,11 @@ def _found(text: str) -> list[tuple[int, int]]:
 
 
 def _length(text: str, at: int) -> int:
-    """How much of `text` the longest secret takes that begins there; where the text was cut short, the part that is left."""
-    longest = 0
-    for form in _known[text[at : at + SHORTEST]]:
-        if len(form) <= longest:
-            continue
-        if text.startswith(form, at):
-            longest = len(form)
-        elif (end := text.find(_CUT, at, at + len(form))) - at > longest and form.startswith(text[at:end]):
-            longest = end - at
-    return longest
+    """How much of `text` is a secret that begins at `at`; where the text was cut short, the part that is left of one."""
+    forms = _known[text[at : at + SHORTEST]]
+    length = forms.length(text, at)
+    end = text.find(_CUT, at + length, at + _LONG)
+    return end - at if end >= 0 and forms.cut(text[at:end]) else length
 
 
 def _joined(places: list[tuple[int, int]]) -> list[tuple[int, int]]:

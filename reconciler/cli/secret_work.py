@@ -191,7 +191,7 @@ def _given(word: str) -> list[Recipient]:
     """A key, or the keys in a file such as ~/.ssh/id_ed25519.pub."""
     if not word.startswith(("age1", "ssh-")) and (file := Path(word).expanduser()).is_file():
         with file.open("rb") as stream:
-            found = parse_recipients(stream.read(VALUE_LIMIT).decode("utf-8", "replace"))
+            found = parse_recipients(stream.read(VALUE_LIMIT).decode("utf-8", "replace"), str(file))
         if not found:
             raise CommandError(f"there is no key in {visible(str(file))}")
         return found

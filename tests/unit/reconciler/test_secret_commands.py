@@ -310,7 +310,7 @@ def test_recipients_are_changed_for_all_secrets_or_for_none(fleet: Fleet, key: A
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--add", "hello"], '"hello" is no public key'),
+        (["--add", "hello"], "this is no public key"),
         (["--add", "AGE-SECRET-KEY-1QQQQ"], "this is a private key"),
         (["--remove", "nobody"], "does not say whom you mean by nobody"),
         (["--remove", "ada"], "nobody could open the secrets any more"),
@@ -320,6 +320,16 @@ def test_a_wrong_recipient_changes_nothing(
     fleet: Fleet, key: AgeKey, reconcile: Console, arguments: list[str], words: str
 ) -> None:
     refused(reconcile("secret", "recipients", *arguments), words)
+    assert fleet.git("status", "--porcelain") == ""
+
+
+def test_a_private_key_that_is_given_by_mistake_is_refused_and_not_repeated(
+    fleet: Fleet, key: AgeKey, reconcile: Console, tmp_path: Path
+) -> None:
+    private = make_key(tmp_path / "id")
+    result = reconcile("secret", "recipients", "--add", str(private))
+    refused(result, f"{private}:1: this is a private key")
+    assert not any(line in result.err for line in private.read_text().splitlines())
     assert fleet.git("status", "--porcelain") == ""
 
 
