@@ -23,6 +23,10 @@ class SlotState(State):
     tree: str | None = None
     running: bool | None = None
     """Everything that belongs to the slot runs, and is healthy where it can tell."""
+    services: dict[str, str] | None = None
+    """Each service or unit with which it was started in one word: `up`, or what is wrong with it."""
+    engine: str | None = None
+    """Why the Docker engine did not answer; then it is not known what runs. Only of an actual state."""
 
 
 class RouteState(State):
@@ -55,6 +59,8 @@ class Decision:
     """The wanted tree failed here before, and is not tried again: what has the traffic keeps it."""
     prepared: SlotName | None = None
     """The slot that holds the wanted tree and waits for a commit that gives it the traffic."""
+    serves: bool = True
+    """False: neither slot holds anything that may have the traffic, so the route stays as it is, or absent."""
 
 
 def other(slot: SlotName) -> SlotName:
@@ -74,17 +80,32 @@ def decide(
     bad: Collection[str] = (route.quarantine if route is not None else None) or ()
     live = route.slot if route is not None else None
     if live is None:
-        first = active if active != "auto" else next((name for name in SLOTS if has[name] == wanted), SLOTS[0])
-        return Decision(first, {first: SlotAim(wanted, running=True)}, quarantined=wanted in bad)
+        return _first(wanted, active, has, bad)
+    if active not in ("auto", live):
+        return _pinned_elsewhere(wanted, live, has, bad)
+    soaked = stop_after_soak and route is not None and bool(route.soaked)
+    return _stay(wanted, live, slots, bad, pinned=active == live, soaked=soaked)
+
+
+def _first(wanted: str, active: Active, has: Mapping[SlotName, str | None], bad: Collection[str]) -> Decision:
+    """Nothing has the traffic yet, or it cannot be seen any more who has it."""
+    order = SLOTS if active == "auto" else (active,)
+    if wanted not in bad:
+        first = next((name for name in order if has[name] == wanted), order[0])
+        return Decision(first, {first: SlotAim(wanted, running=True)})
+    for name in order:
+        if has[name] is not None and has[name] not in bad:
+            return Decision(name, {name: SlotAim(running=True)}, quarantined=True)
+    return Decision(order[0], quarantined=True, serves=False)
+
+
+def _pinned_elsewhere(wanted: str, live: SlotName, has: Mapping[SlotName, str | None], bad: Collection[str]) -> Decision:
+    """A commit gives the traffic to the other slot: with what it holds, if the wanted tree had its chance in the live one."""
     idle = other(live)
-    if active in ("auto", live):
-        soaked = stop_after_soak and route is not None and bool(route.soaked)
-        return _stay(wanted, live, slots, bad, pinned=active == live, soaked=soaked)
-    # A commit gives the traffic to the other slot: with what it holds, if the wanted tree has had its chance in the live one.
     keep = has[idle] is not None and has[idle] not in bad and has[live] == wanted
     if not keep and wanted in bad:
         return Decision(live, {live: SlotAim(running=True)}, quarantined=True)
-    return Decision(idle, {live: SlotAim(running=True), idle: SlotAim(None if keep else wanted, running=True)})
+    return Decision(idle, {idle: SlotAim(None if keep else wanted, running=True)})
 
 
 def _stay(
@@ -96,15 +117,25 @@ def _stay(
     pinned: bool,
     soaked: bool,
 ) -> Decision:
-    """The live slot is where the traffic belongs, unless a new release is to take over of itself."""
+    """The live slot is where the traffic belongs, unless a new release is to take over of itself.
+
+    Where it does, the live slot is left as it is until then: a slot that cannot be started must not keep the next release,
+    which mends it, from taking over.
+    """
     idle, serving = other(live), slots.get(live)
-    stopped = {idle: SlotAim(running=False)} if (spare := slots.get(idle)) is not None and spare.tree is not None else {}
+    spare = slots.get(idle)
+    held = spare.tree if spare is not None else None
+    stopped = {idle: SlotAim(running=False)} if held is not None else {}
+    if wanted in bad:
+        broken = serving is None or serving.tree is None or serving.tree in bad
+        if broken and not pinned and held is not None and held not in bad:
+            return Decision(idle, {idle: SlotAim(running=True)}, quarantined=True)
+        failed = stopped if held in bad or soaked else {}
+        return Decision(live, {live: SlotAim(running=True)} | failed, quarantined=True)
     if serving is not None and serving.tree == wanted:
         return Decision(live, {live: SlotAim(running=True)} | (stopped if soaked else {}))
-    if wanted in bad:
-        failed = stopped if spare is not None and spare.tree in bad else {}
-        return Decision(live, {live: SlotAim(running=True)} | failed, quarantined=True)
     if serving is None or (serving.tree is None and not serving.running):
         return Decision(live, {live: SlotAim(wanted, running=True)})  # nothing serves there that a switch would have to spare
-    aims = {live: SlotAim(running=True), idle: SlotAim(wanted, running=True)}
-    return Decision(live, aims, prepared=idle) if pinned else Decision(idle, aims)
+    if pinned:
+        return Decision(live, {live: SlotAim(running=True), idle: SlotAim(wanted, running=True)}, prepared=idle)
+    return Decision(idle, {idle: SlotAim(wanted, running=True)})

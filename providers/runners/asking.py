@@ -1,21 +1,19 @@
 """How `runtime` and `slot` are asked for what runs, and how the answer is read: one question to each engine, for all of them.
 
 Per resource the host says what it noted (`project_shell.py`, `how.*` of `shared.py`) and, for commands, what their status is;
-then come the containers that compose made, and the units. Whether that is as it should be is judged here, not on the host.
+then come the containers that compose made, and the units. Whether that is as it should be is judged by
+`judging.py`, not on the host.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from providers import project_shell
-from providers.base import Unknown
-from providers.runners import command, compose, systemd
-from providers.runners.models import CommandRunner, ComposeRunner, NoRunner, Runner, SystemdRunner
+from providers.runners.models import Runner, SystemdRunner
 from providers.shell import Sh, lines, sh
 
 _ASK = sh(r"""
@@ -30,6 +28,7 @@ runner_ask() {
     if [ -e "$file" ] && [ ! -r "$file" ]; then echo closed; return; fi
   done
   printf 'note %s\n' "$(project_line "$2" "$4")"
+  if [ -e "$noted/trying" ]; then echo 'trying yes'; fi
   if [ -e "$noted/before" ]; then printf 'before %s\n' "$(project_line "$2" before)"; fi
   if [ -r "$noted/quarantine" ]; then
     while read -r marked rest; do
@@ -43,11 +42,11 @@ runner_ask() {
   case $7 in compose) runner_docker=1 ;; systemd) runner_units="$runner_units $8" ;; esac
   runner=''
   if [ -r "$noted/how.$3" ]; then
-    compose_project='' compose_services='' compose_once='' unit='' command_status='' command_env=''
+    runner_made='' compose_project='' compose_services='' compose_once='' unit='' command_status='' command_env=''
     # shellcheck source=/dev/null
     . "$noted/how.$3"
-    printf 'how %s\nproject %s\nservices %s\nonce %s\nunit %s\n' \
-      "$runner" "$compose_project" "$compose_services" "$compose_once" "$unit"
+    printf 'how %s\nproject %s\nservices %s\nonce %s\nunit %s\nmade %s\n' \
+      "$runner" "$compose_project" "$compose_services" "$compose_once" "$unit" "$runner_made"
   fi
   case $runner in
     compose) runner_docker=1 ;;
@@ -59,8 +58,8 @@ runner_ask() {
 # runner_status NAME FILE RELEASE: of a command. Where it has no way to tell, it counts as running since it was started, unless
 # the host was booted since.
 runner_status() {
-  runner_tree='' runner_id='' runner_since=''
-  read -r runner_tree runner_id runner_since 2>/dev/null <"$folder/projects/$1/$2" || return
+  runner_id='' runner_since=''
+  read -r _ runner_id runner_since 2>/dev/null <"$folder/projects/$1/$2" || return
   if [ -z "$command_status" ]; then
     while read -r word value; do
       if [ "$word" = btime ]; then break; fi
@@ -161,19 +160,6 @@ def question(asked: Iterable[Asked]) -> Sh:
     return lines([project_shell.ASK, _ASK, *questions, _REST])
 
 
-def how(runner: Runner) -> Sh:
-    """The file in which the host keeps how something was started."""
-    match runner:
-        case ComposeRunner():
-            return compose.how(runner)
-        case SystemdRunner():
-            return systemd.how(runner)
-        case CommandRunner():
-            return command.how(runner)
-        case NoRunner():
-            return sh("runner=none")
-
-
 @dataclass(slots=True)
 class Noted:
     """What a host says of one resource."""
@@ -184,7 +170,7 @@ class Noted:
     @property
     def known(self) -> bool:
         """Something of ours was started here."""
-        return bool(self.words.get("note") or self.words.get("before") or "how" in self.words)
+        return bool(self.words.get("note") or self.words.get("before") or not {"how", "trying"}.isdisjoint(self.words))
 
     def tree(self, what: str) -> str | None:
         """The tree that a note names: `note` and `before` begin with it, the title of an index has it as its third word."""
@@ -217,6 +203,9 @@ class Answered:
         return [service for found, service in self.containers if found == project]
 
 
+_WORDS = {"note", "before", "refused", "current", "how", "project", "services", "once", "unit", "made", "status", "trying"}
+
+
 def read(out: bytes) -> Answered | None:
     """The whole answer; None when it is cut or broken."""
     text = out.decode("utf-8", "replace")
@@ -229,17 +218,14 @@ def read(out: bytes) -> Answered | None:
             noted = answered.noted[int(rest)] = Noted()
         elif key == "closed":
             noted.closed = True
-        elif key in ("note", "before", "refused", "current", "how", "project", "services", "once", "unit", "status"):
+        elif key in _WORDS:
             noted.words[key] = rest
         elif key == "engine":
             answered.engine = rest
-        elif key == "c":
-            if not _container(answered, rest):
-                return None
+        elif key == "failed" or (key == "c" and not _container(answered, rest)):
+            return None
         elif key == "units":
             answered.systemd, names, block = rest != "none", rest.split(), 0
-        elif key == "failed":
-            return None
         elif not line:
             block += 1
         elif "=" in key and block < len(names):
@@ -258,163 +244,3 @@ def _container(answered: Answered, text: str) -> bool:
         return False
     answered.containers.setdefault((project, service), []).append((state, detail, label))
     return True
-
-
-def judge(answered: Answered, noted: Noted, runner: Runner, *, inputs: bool = True) -> dict[str, str] | Unknown:
-    """Each service of `runner` in one word: `up`, or what is wrong."""
-    match runner:
-        case ComposeRunner():
-            if answered.engine not in ("up", "missing"):
-                return Unknown(engine_words(answered.engine))
-            return {
-                name: compose.word(
-                    answered.containers.get((runner.project, name), []),
-                    once=name in runner.once,
-                    count=runner.replicas.get(name, 1),
-                    inputs=digest if inputs else None,
-                )
-                for name, digest in sorted(runner.services.items())
-            }
-        case SystemdRunner():
-            if not answered.systemd:
-                return Unknown("this host is not run by systemd")
-            if runner.unit not in answered.units:
-                return Unknown("systemd said nothing about the unit")
-            return {runner.unit: unit_word(answered.units[runner.unit], enabled=runner.enabled)}
-        case CommandRunner():
-            return {"command": _status_word(noted.words.get("status"))}
-        case NoRunner():
-            return {}
-
-
-def running_as_started(answered: Answered, noted: Noted) -> bool | Unknown | None:
-    """Whether what was started last runs, by how it was started then; None: nothing of ours was started."""
-    match noted.words.get("how"):
-        case "compose":
-            if answered.engine not in ("up", "missing"):
-                return Unknown(engine_words(answered.engine))
-            words = started_words(answered, noted)
-            return all(word == "up" for word in words.values())
-        case "systemd":
-            unit = noted.words.get("unit", "")
-            if not answered.systemd:
-                return Unknown("this host is not run by systemd")
-            if unit not in answered.units:
-                return Unknown("systemd said nothing about the unit")
-            return unit_word(answered.units[unit], enabled=False) == "up"
-        case "command":
-            return _status_word(noted.words.get("status")) == "up"
-        case "none":
-            return True
-    return None
-
-
-def started_words(answered: Answered, noted: Noted) -> dict[str, str]:
-    """The services that were started last, each in one word."""
-    match noted.words.get("how"):
-        case "compose":
-            project, once = noted.words.get("project", ""), noted.names("once")
-            found = {name: answered.containers.get((project, name), []) for name in noted.names("services")}
-            return {
-                name: compose.word(containers, once=name in once, count=max(1, len(containers)))
-                for name, containers in found.items()
-            }
-        case "systemd":
-            unit = noted.words.get("unit", "")
-            return {unit: unit_word(answered.units.get(unit, {}), enabled=False)}
-        case "command":
-            return {"command": _status_word(noted.words.get("status"))}
-    return {}
-
-
-def exists(answered: Answered, runner: Runner, words: Mapping[str, str]) -> bool:
-    """Whether there is something of it on the host, though we never started it."""
-    if isinstance(runner, ComposeRunner):
-        there = answered.services(runner.project)
-        return bool(there) if runner.alone else any(name in there for name in runner.services)
-    return isinstance(runner, SystemdRunner) and words.get(runner.unit) in ("up", "restarting", "not enabled")
-
-
-def engine_comes(answers: Mapping[str, Any]) -> bool:
-    """Whether Docker is at rest and this very run starts it: then what runs in it can be planned."""
-    for ref in ENGINE:
-        if ref in answers and (answers[ref] is None or getattr(answers[ref], "running", None) is False):
-            return True
-    return False
-
-
-ENGINE = ("service:docker", "package:apt/docker.io", "package:apt/docker-ce", "package:apt/moby-engine")
-"""What brings the engine, where it is declared."""
-
-
-def links(runner: Runner) -> Iterable[str]:
-    """What a runner needs by its nature, where it is declared."""
-    if isinstance(runner, ComposeRunner):
-        yield from ENGINE
-        for package in ("docker-compose", "docker-compose-v2", "docker-compose-plugin", "docker-ce-cli", "docker-cli"):
-            yield f"package:apt/{package}"
-        if runner.sealed:
-            yield "package:apt/age"
-            for identity in sorted(set(runner.sealed.values())):
-                yield f"file:{identity}"
-    elif isinstance(runner, SystemdRunner):
-        stem, _, suffix = runner.unit.rpartition(".")
-        for unit in dict.fromkeys([runner.unit, f"{stem.partition('@')[0]}@.{suffix}" if "@" in stem else runner.unit]):
-            yield f"file:/etc/systemd/system/{unit}"
-
-
-def patience(runner: Runner) -> int:
-    """Seconds that a step may take: what the runner itself waits, and a little for what stands around it."""
-    return 60 if isinstance(runner, NoRunner) else 2 * runner.timeout if isinstance(runner, SystemdRunner) else runner.timeout + 60
-
-
-def notes(runner: Runner) -> tuple[str, ...]:
-    """How it runs, for the plan."""
-    match runner:
-        case ComposeRunner():
-            built = [name for name in sorted(runner.services) if name in runner.built]
-            count = len(runner.services)
-            files = " and ".join(runner.files)
-            words = f"{files}: {count} service{'s' if count != 1 else ''} ({', '.join(sorted(runner.services))})"
-            return (words + (f", {', '.join(built)} built" if built else ""),)
-        case SystemdRunner():
-            return (f"unit {runner.unit}",)
-        case CommandRunner():
-            return (f"command {runner.start}",)
-        case NoRunner():
-            return ()
-
-
-def engine_words(said: str) -> str:
-    """Why nothing is known about containers, for people."""
-    code, _, message = said.partition(" ")
-    if code == "unknown":
-        return f"the Docker engine could not be asked: {message}"
-    if "permission denied" in message:
-        return "the Docker engine does not let us in: use become, or a user in the group docker"
-    if code == "124" or not message:
-        return "the Docker engine does not answer"
-    return f"the Docker engine does not answer: {message[:200]}"
-
-
-def unit_word(block: Mapping[str, str], *, enabled: bool) -> str:
-    """A unit in one word: `up`, or what is wrong with it."""
-    active, load = block.get("ActiveState", "unknown"), block.get("LoadState")
-    done = (block.get("Type"), active, block.get("Result")) == ("oneshot", "inactive", "success")
-    if load == "not-found" and active == "inactive":
-        return "missing"
-    if active not in ("active", "reloading", "activating") and not done:
-        return active
-    if block.get("SubState", "").startswith("auto-restart"):
-        return "restarting"
-    if enabled and block.get("UnitFileState") not in ("enabled", "static", "indirect", "generated", "alias", "linked"):
-        return "not enabled"
-    return "up"
-
-
-def _status_word(status: str | None) -> str:
-    if status is None:
-        return "missing"
-    if status == "booted":
-        return "stopped by a restart of the host"
-    return "up" if status == "0" else f"down (status {status})"

@@ -18,7 +18,7 @@ LABEL = "reconciler.inputs"
 LIBRARY = sh(r"""
 compose_open() {
   if ! command -v docker >/dev/null; then
-    path_fail "docker is not installed on this host: declare the package that brings it (docker.io and docker-compose on Debian)"
+    path_fail "docker is not installed on this host: declare its package (docker.io on Debian)"
     return
   fi
   if docker compose version >/dev/null 2>&1; then
@@ -26,7 +26,7 @@ compose_open() {
   elif command -v docker-compose >/dev/null; then
     compose_tool=docker-compose
   else
-    path_fail "docker has no compose on this host: declare the package that brings it (docker-compose on Debian)"
+    path_fail "docker has no compose on this host: declare its package (docker-compose on Debian)"
     return
   fi
   docker version --format '{{.Server.Version}}' >/dev/null || path_fail "the Docker engine does not answer: is it running?"
@@ -38,20 +38,19 @@ compose() (
   unset TZ LANG LC_ALL
   if [ -n "$compose_env" ]; then eval "export $compose_env"; fi
   set -- -f "$project/compose.$which.yaml" "$@"
-  if [ -n "$compose_opened" ]; then
-    set -- --env-file "$compose_opened/env" "$@"
-    if [ -e ./.env ]; then set -- --env-file ./.env "$@"; fi
-  fi
+  if [ -n "$compose_opened" ]; then set -- --env-file "$compose_opened/env" "$@"; fi
+  # Where it is told of an .env, or its file lies in a folder, compose does not look for the one at the top.
+  if [ -n "$compose_opened$compose_below" ] && [ -e ./.env ]; then set -- --env-file ./.env "$@"; fi
   eval "set -- $compose_options \"\$@\""
   # shellcheck disable=SC2086 # one word or two
-  exec $compose_tool --project-directory "$release" -p "$compose_project" "$@"
+  exec $compose_tool -p "$compose_project" "$@"
 )
 
-# compose_unseal: what stays encrypted on the host is opened in memory, for as long as compose reads it.
+# compose_unseal FILES: what stays encrypted on the host is opened in memory, for as long as compose reads it.
 compose_unseal() {
   compose_opened=''
-  if [ -z "$compose_sealed" ]; then return; fi
-  if ! command -v age >/dev/null; then path_fail "age is not installed on this host, and it is to open what is encrypted"; return; fi
+  if [ -z "$1" ]; then return; fi
+  if ! command -v age >/dev/null; then path_fail "age, which is to open secrets, is not installed on this host"; return; fi
   memory=''
   for memory in /run "$XDG_RUNTIME_DIR" /dev/shm; do
     if [ -n "$memory" ] && [ -d "$memory" ] && [ -w "$memory" ]; then break; fi
@@ -61,9 +60,9 @@ compose_unseal() {
   read -r random </proc/sys/kernel/random/uuid || return
   compose_opened=$memory/reconciler-${random%"${random#??????}"}
   printf '%s\n' "$compose_opened" >"$litter" && mkdir -m 0700 -- "$compose_opened" || return
-  eval "set -- $compose_sealed"
+  eval "set -- $1"
   while [ "$#" -gt 1 ]; do
-    if ! { age -d -i "$2" "$release/$1" && echo; } >>"$compose_opened/env"; then path_fail "$1 cannot be opened with $2"; return; fi
+    { age -d -i "$2" "$release/$1" && echo; } >>"$compose_opened/env" || { path_fail "$1 cannot be opened with $2"; return; }
     shift 2
   done
 }
@@ -86,6 +85,7 @@ compose_each() {
   listed=$(compose_list) || return
   while IFS='|' read -r service found word container; do
     case " $* " in *" $service "*) ;; *) continue ;; esac
+    # shellcheck disable=SC2086 # a command and its option
     case $state in any | "$found" | "$word") docker $verb "$container" >/dev/null || return ;; esac
   done <<LISTED
 $listed
@@ -131,14 +131,16 @@ compose_wait() {
   done
 }
 
+# compose_write: the file with the labels, which compose merges last.
+compose_write() { compose_open && printf '%s\n' "$compose_override" | project_note "compose.$which.yaml"; }
+
 # compose_build: makes the images, and touches nothing that runs.
 compose_build() {
-  compose_open || return
-  printf '%s\n' "$compose_override" | project_note "compose.$which.yaml" || return
+  compose_write || return
   if [ -z "$compose_built" ]; then return; fi
   fresh=''
   if [ "$compose_pull" = always ]; then fresh=--pull; fi
-  compose_unseal || return
+  compose_unseal "$compose_sealed" || return
   # shellcheck disable=SC2086 # lists of names
   compose build $fresh -- $compose_built
   built=$?
@@ -146,15 +148,11 @@ compose_build() {
   return "$built"
 }
 
-# compose_start [again]
+# compose_start [again | built]: with "built", the images were made by a step before.
 compose_start() {
   compose_until=$(($(date +%s) + compose_timeout))
-  if [ "$1" = again ]; then
-    compose_open && printf '%s\n' "$compose_override" | project_note "compose.$which.yaml"
-  else
-    compose_build
-  fi || return
-  compose_unseal || return
+  if [ -n "$1" ]; then compose_write; else compose_build; fi || return
+  compose_unseal "$compose_sealed" || return
   compose_up "$1"
   started=$?
   compose_reseal
@@ -171,7 +169,7 @@ compose_up() {
     if [ -n "$compose_needs" ]; then
       compose up -d --no-recreate -- $compose_needs && compose_wait $compose_needs || return
     fi
-    set --  ${1:+--no-recreate}
+    case $1 in again) set -- --no-recreate ;; *) set -- ;; esac
     if [ "$compose_alone" = 1 ]; then set -- "$@" --remove-orphans; else set -- "$@" --no-deps; fi
     case $compose_pull in always | never) set -- "$@" --pull "$compose_pull" ;; esac
     compose up -d "$@" -- $compose_services
@@ -213,7 +211,7 @@ def how(runner: ComposeRunner) -> Sh:
     sealed = [word for pair in sorted(runner.sealed.items()) for word in pair]
     return sh(
         """runner=compose
-compose_project=@project@ compose_alone=@alone@ compose_pull=@pull@ compose_timeout=@timeout@
+compose_project=@project@ compose_below=@below@ compose_alone=@alone@ compose_pull=@pull@ compose_timeout=@timeout@
 compose_services=@services@
 compose_needs=@needs@
 compose_built=@built@
@@ -223,6 +221,7 @@ compose_env=@env@
 compose_sealed=@sealed@
 compose_override=@override@""",
         project=runner.project,
+        below="1" if "/" in runner.files[0] else "",
         alone=int(runner.alone),
         pull=runner.pull,
         timeout=runner.timeout,
@@ -253,8 +252,8 @@ def word(containers: Sequence[tuple[str, str, str]], *, once: bool, count: int =
             continue
         if state == "running":
             return detail
-        return f"{state} ({detail})" if detail else state
-    if len(containers) != count:
+        return f"{state} ({detail})" if detail and state != "paused" else state
+    if count >= 0 and len(containers) != count:
         return f"{len(containers)} of {count}"
     if inputs is not None and any(label != inputs for _, _, label in containers):
         return OUTDATED

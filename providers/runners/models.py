@@ -11,7 +11,6 @@ from pydantic import Field
 
 from providers.model import Line, Model, Seq
 
-
 Service: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]+$")]
 """Name of a compose service: no blank and nothing that a shell would read."""
 ProjectName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
@@ -20,10 +19,10 @@ Variables: TypeAlias = dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_
 
 
 class ComposeRunner(Model):
-    """The host's own `docker compose`, with the release's folder as its project directory."""
+    """The host's own `docker compose`, run in the release's folder."""
 
     type: Literal["compose"] = "compose"
-    files: Seq[str]
+    files: Annotated[Seq[str], Field(min_length=1)]
     """Paths in the tree, in the order in which compose merges them."""
     project: ProjectName
     """Compose project name. Two slots share one where each is a service of the same file."""

@@ -18,7 +18,7 @@ newline='
 runner_clear() {
   runner='' command_start='' command_stop='' command_env='' unit='' unit_enabled='' unit_timeout=''
   compose_project='' compose_options='' compose_services='' compose_built='' compose_once='' compose_alone='' compose_pull=''
-  compose_timeout='' compose_needs='' compose_env='' compose_override='' compose_sealed=''
+  compose_timeout='' compose_needs='' compose_below='' compose_env='' compose_override='' compose_sealed=''
 }
 
 # runner_read FILE: how it was started, or is to be.
@@ -81,13 +81,28 @@ runner_note() {
   printf '%s %s %s\n' "$2" "$id" "$(date +%s)" | project_note "$1"
 }
 
-# runner_start [again]: starts it from $release. With "again", what is there already is started and not made anew.
+# runner_start [again | built]: starts it from $release. With "again", what is there already is started and not made anew.
 runner_start() {
   case $runner in
     compose) compose_start "$1" ;;
     systemd) systemd_start "$1" ;;
     command) command_run "$command_start" ;;
   esac
+}
+
+# runner_leave OLD NEW: what was started as the file OLD says goes, where it is another thing than the one in the file NEW.
+runner_leave() {
+  if [ ! -e "$1" ]; then return; fi
+  runner_read "$2" || return
+  kept="$runner $unit $compose_project"
+  if [ "$compose_alone" = 0 ]; then kept="$kept $compose_services"; fi
+  runner_read "$1" || return
+  left="$runner $unit $compose_project"
+  if [ "$compose_alone" = 0 ]; then left="$left $compose_services"; fi
+  if [ "$left" = "$kept" ] || [ "$runner" = none ]; then return; fi
+  if [ "$runner" = command ] && [ ! -d "$release" ]; then return; fi
+  printf 'stopping what it ran as before: %s\n' "$left"
+  runner_stop remove
 }
 
 # runner_stop [remove]: stops it; with "remove", for good. Data in volumes stays.
