@@ -6,7 +6,9 @@ Small files in `$folder/projects/NAME/` (root's, 0700), each replaced as a whole
     releases/ID.index, …   the same for each release
     slot.blue, slot.green  `TREE ID EPOCH`: the release that the slot was last started with
     runtime                `TREE ID EPOCH`: the same where there are no slots
+    how.WHICH              how a slot or runtime was started, so that it is stopped and started again the same way
     route                  `SLOT EPOCH`: what has the traffic, and since when
+    trial, proxied         what a switch tries just now, and the proxy's files that are ours
     good                   a line `TREE EPOCH` for each tree that has passed all its smoke tests
     quarantine             a line `TREE EPOCH WORDS` for each tree that has failed one: not tried again, never gone back to
 

@@ -16,8 +16,12 @@ from providers.deb import Deb
 from providers.directories import DirectoryProvider
 from providers.files import FileProvider
 from providers.groups import GroupProvider
+from providers.releases import ReleaseProvider
 from providers.repositories import Repositories
+from providers.routes import RouteProvider
+from providers.runtimes import RuntimeProvider
 from providers.services import ServiceProvider
+from providers.slots import SlotProvider
 from providers.symlinks import SymlinkProvider
 from providers.sysctl import SysctlProvider
 from providers.users import UserProvider
@@ -38,7 +42,12 @@ PROVIDERS: tuple[Provider[Any, Any], ...] = (
 )
 """Those that a manifest has a section for."""
 
-PROJECT_PROVIDERS: tuple[Provider[Any, Any], ...] = ()
+PROJECT_PROVIDERS: tuple[Provider[Any, Any], ...] = (
+    ReleaseProvider(),
+    RuntimeProvider(),
+    SlotProvider(),
+    RouteProvider(),
+)
 """Those that a deployed project consists of; `desired/deployments.py` makes their specs."""
 
 

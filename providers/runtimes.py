@@ -132,7 +132,8 @@ class RuntimeProvider(Provider[RuntimeSpec, RuntimeState]):
         words = answer.refused.partition(" ")[2] or "it failed here"
         return Unknown(
             f"commit {spec.commit[:10]} is in quarantine ({words}): it is not tried again, and what ran before is kept; "
-            "commit another revision, or a change of the project's settings"
+            "commit another revision, or a change of the project's settings",
+            refused=True,
         )
 
     def steps(self, changes: Sequence[Change[RuntimeSpec, RuntimeState]], facts: Facts) -> Iterable[Step]:

@@ -47,6 +47,9 @@ class Tree:
     """Sorted by path, as bytes."""
     read: Callable[[str], bytes] = field(repr=False, compare=False)
     """The content of one of the files by its path (of a link: its target). Only called while a plan is applied."""
+    pack: Callable[[frozenset[str]], tuple[bytes, bytes]] | None = field(default=None, repr=False, compare=False)
+    """For a checkout: from the commits that a host has (some may be its own) to a pack of what the commit needs besides, and the
+    pack's index. Only called while a plan is applied."""
 
     @cached_property
     def digest(self) -> str:

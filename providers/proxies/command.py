@@ -1,0 +1,50 @@
+"""Any other proxy (Synology's DSM, a load balancer with an interface of its own): a command that switches, one that tells.
+
+Both are run by `sh -c`, as the user that the host's `become` gives, from `/`. `switch` finds SLOT and PORT in its environment,
+and must exit 0 when, and only when, the traffic goes to the slot. `read` prints the slot or its port. What is proven when the
+route is read is what that command says; whatever else it prints makes the route unknown, and is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from providers.proxies.models import CommandProxy
+from providers.shell import Sh, sh
+
+ASK = sh(r"""
+# command_read COMMAND: sets $said to what the command prints; fails as it does.
+command_read() {
+  if command -v timeout >/dev/null; then said=$(timeout 5 sh -c "$1" </dev/null); else said=$(sh -c "$1" </dev/null); fi
+}
+""")
+
+LIBRARY = sh(r"""
+# command_use BLUE GREEN SWITCH READ: the ports and the commands.
+command_use() {
+  proxy=command blue=$1 green=$2 switch=$3 read=$4
+}
+
+# command_switch SLOT PORT SWITCH READ: gives the traffic to the slot, and reads it back.
+command_switch() {
+  if ! SLOT=$1 PORT=$2 sh -c "$3" </dev/null; then
+    echo "the switch command failed: $3" >&2
+    return 1
+  fi
+  command_read "$4" || { echo "the read command failed: $4" >&2; return 1; }
+  case $said in "$1" | "$2") return 0 ;; esac
+  printf 'the proxy was told to give the traffic to %s (port %s), and says: %s\n' "$1" "$2" "$said" >&2
+  return 1
+}
+""")
+
+
+def use(ports: Mapping[str, int], proxy: CommandProxy) -> Sh:
+    """Shell that says which commands the functions are about."""
+    return sh(
+        "command_use @blue@ @green@ @switch@ @read@",
+        blue=ports["blue"],
+        green=ports["green"],
+        switch=proxy.switch,
+        read=proxy.read,
+    )
