@@ -215,7 +215,8 @@ def test_a_release_in_quarantine_is_told_with_its_name_its_test_and_its_time() -
     told = aimed(spec, answer(spec, *noted(spec), bad(spec, where="own blue")), "new", "old")
     assert told == Unknown(
         "release 20270115T000000Z-abc failed its smoke test on the port of slot blue on 2027-01-15 07:43 UTC:"
-        " it is not tried again until the project's file or revision changes"
+        " it is not tried again until the project's file or revision changes",
+        refused=True,
     )
     assert "through the proxy" in aimed(spec, answer(spec, *noted(spec), bad(spec, where="proxy")), "new", "old").reason  # type: ignore[union-attr]
 
