@@ -19,6 +19,9 @@ UNPACK = sh(r"""
 # release_keep FILE: it becomes stdin, whole or not at all.
 release_keep() { cat >"$1.new" && sync "$1.new" && mv -f -- "$1.new" "$1"; }
 
+# release_save FILE: the same for what can be had again: it need not survive a power cut.
+release_save() { cat >"$1.new" && mv -f -- "$1.new" "$1"; }
+
 # release_sweep PREFIX: removes what a killed run has left of its folder in this one.
 release_sweep() {
   place=$PWD
@@ -328,8 +331,8 @@ release_stamp() {
 # release_record: from now on it is installed.
 release_record() {
   { printf 'reconciler-tree 1 %s %s\n' "$tree" "$commit"; cat "$stage/lines"; } | release_keep "${listed}index" &&
-    release_keep "${listed}stamps" <"$stage/stamps" &&
-    release_keep "${listed}added" <"$stage/added" &&
+    release_save "${listed}stamps" <"$stage/stamps" &&
+    release_save "${listed}added" <"$stage/added" &&
     rm -f -- "${listed}coming" && sync "$project"
 }
 """,

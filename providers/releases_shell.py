@@ -34,7 +34,8 @@ release_claim() {
   release_own -h "$stage/owner" || return
   release_begin || return
   if [ -n "$was" ] && [ "$was" != "$path" ]; then rm -f -- "$project/index" "$project/stamps" "$project/added"; fi
-  printf '%s\n' "$path" "$owner" "$group" "$uid" "$gid" | release_keep "$project/place"
+  printf '%s\n' "$path" "$owner" "$group" "$uid" "$gid" >"$stage/place"
+  cmp -s "$stage/place" "$project/place" || release_keep "$project/place" <"$stage/place"
 }
 
 # release_put PRUNED…: the tree in its place: $path itself, or the release $id.
