@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from desired.deploy_runners import running
 from desired.deploy_specs import Deployable
@@ -65,15 +66,27 @@ def build(project: Project, found: Resolved, fleet: Fleet, opened: Mapping[str, 
     check_values(settings, opened)
     source = found.repository.tree_files(found.commit, excluded(settings))
     files = _whole(source)
+    if not files:
+        raise Blocked(*_nothing(settings, found.commit))
     warnings = _scan(project, files, found, fleet, scanner)
     versions = {secret.file: fleet.tree[secret.file] for secret in settings.secrets.values()}
     sealed = {secret.file: fleet.secrets[secret.file] for secret in settings.secrets.values() if secret.sealed}
     tree = tree_for(settings, found.commit, files, Contents(versions, opened, sealed), found.repository.read)
+    if settings.strategy == "checkout":
+        tree = replace(tree, pack=partial(found.repository.pack, found.commit))
     runs = running(project.name, settings, tree)
     unit = _unit(settings, tree)
     deployable = Deployable(project.name, settings, tree, runs.runners, settings.source, found.branch, unit)
     told = (Diagnostic(project.place, f"{visible(project.name)}: {text}", severity="warning") for text in runs.warnings)
     return Built(key_of(project, found, fleet), deployable, runs.capabilities, (*warnings, *told))
+
+
+def _nothing(settings: ProjectSettings, commit: str) -> tuple[str, str]:
+    """An empty tree would remove all that was deployed, and is a slip far more often than a wish."""
+    hint = "to remove the project from its hosts, delete its file"
+    if settings.exclude:
+        return f"exclude: leaves nothing of commit {commit[:10]}", f"exclude less; {hint}"
+    return f"commit {commit[:10]} holds no file", f"name another revision; {hint}"
 
 
 def _whole(source: SourceTree) -> Mapping[str, SourceFile]:

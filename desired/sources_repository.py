@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from desired.source import PACKAGE_LIMIT, ancestors, odd_name
 from desired.sources_cache import Store
 from desired.sources_changes import Search, commit_of, commits, diff_text
 from desired.sources_model import HEX, Commits, Nearest, SourceProblem, SourceTree
+from desired.sources_pack import pack
 from desired.sources_remote import Damaged
 from desired.sources_sums import Sums
 from desired.sources_tree import object_size, read_object, tree_files
@@ -88,6 +89,11 @@ class ProjectRepository:
         with self._whole() as repo:
             return diff_text(repo, old, new, limit, excluded)
 
+    def pack(self, commit: str, have: Iterable[str]) -> tuple[bytes, bytes]:
+        """(pack, index) of the history of `commit`, less what the commits in `have` hold."""
+        with self._whole() as repo:
+            return pack(repo, commit, have)
+
     def nearest(
         self, hashes: Mapping[str, str], resolved: str, excluded: Callable[[str], bool] = nothing, limit: int = 100_000
     ) -> Nearest:
@@ -116,6 +122,32 @@ class ProjectRepository:
             commit = repo.create_commit(None, signature, signature, message, tree, [parent.id])
             repo.references.create(name, commit, force=True)
             return str(commit)
+
+    @property
+    def folder(self) -> str:
+        """Where the cache lies, for `git fetch`."""
+        with self._whole() as repo:
+            return repo.path
+
+    def bring_into(self, folder: str, branch: str) -> None:
+        """Puts a branch of the cache into the repository `folder` of this machine, as a new branch of the same name. No hook is
+        run, and its working tree stays as it is."""
+        name = branch_name(branch)
+        with self._whole() as repo:
+            source = repo.path
+        try:
+            found = pygit2.discover_repository(folder)
+            target = pygit2.Repository(found) if found else None
+            if target is None:
+                raise SourceProblem(
+                    "unusable", f"there is no git repository at {visible(folder)}", "name a clone of the project"
+                )
+            if name in target.references:
+                raise SourceProblem("unusable", f"{visible(folder)} has a branch {visible(branch)} already", "delete it there")
+            target.remotes.create_anonymous(source).fetch([f"{name}:{name}"], depth=0)
+        except (pygit2.GitError, KeyError, ValueError, OSError) as error:
+            reason = visible(str(error), 200)
+            raise SourceProblem("unusable", f"the branch could not be put into {visible(folder)}: {reason}") from error
 
     @contextmanager
     def _whole(self) -> Iterator[pygit2.Repository]:

@@ -160,7 +160,7 @@ def blocks_of(text: str, count: int) -> dict[int, str]:
     found: dict[int, str] = {}
     for piece in ("\n" + text).split("\n@")[1:]:
         number, _, rest = piece.partition("\n")
-        body, end, _ = rest.partition("\n.\n")
+        body, end, _ = f"{rest}\n".partition("\n.\n")  # of all but the last, the split took the line break
         if end and number.isascii() and number.isdecimal() and int(number[:7]) < count:
             found[int(number[:7])] = body
     return found

@@ -15,14 +15,15 @@ from providers.releases_model import ReleaseSpec, ReleaseState, escaped
 from providers.shell import sh
 
 GIT = sh(r"""
-# release_git PACKED BRANCH ORIGIN IGNORED: HEAD is $commit on BRANCH. PACKED: 1 where a pack was sent.
+# release_git PACKED BRANCH ORIGIN IGNORED TRACKED: HEAD is $commit on BRANCH. PACKED: 1 where a pack was sent. TRACKED: 1
+# where the branch is one of the source.
 release_git() {
   project_open "$release" && path_enter "$path/." && root=$PWD && exec 7<. || return
   if [ -L ./.git ] || { [ -e ./.git ] && [ ! -d ./.git ]; }; then
     path_fail "$root/.git is no folder: move it away"
     return
   fi
-  branch=$2 origin=$3
+  branch=$2 origin=$3 tracked=${5:-}
   release_head >"$stage/head"
   last=
   if [ -r "$project/head" ]; then read -r last <"$project/head"; fi
@@ -56,7 +57,11 @@ release_git_new() {
   if [ -n "$origin" ]; then
     quoted=$(printf '%s' "$origin" | sed 's/[\\"]/\\&/g')
     printf '[remote "origin"]\n\turl = "%s"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n' "$quoted" >>./.git/config
+  fi
+  if [ -n "$origin" ] && [ "$tracked" = 1 ]; then
     printf '[branch "%s"]\n\tremote = origin\n\tmerge = refs/heads/%s\n' "$branch" "$branch" >>./.git/config
+    mkdir -p "./.git/refs/remotes/origin/$branch" && rmdir "./.git/refs/remotes/origin/$branch" &&
+      echo "$commit" >"./.git/refs/remotes/origin/$branch" || return
   fi
   umask 077
   release_own -hR ./.git && { sync -f . 2>/dev/null || sync; } && mv -f -- ./.git ..
@@ -69,6 +74,7 @@ release_git_move() {
     release_git_pack ./new && release_own -hR ./new && release_into .git/objects/pack && exec 6<. || return
     cd -P -- /proc/self/fd/8/new && mv -f -- ./*.pack /proc/self/fd/6/ 6<&6 && mv -f -- ./*.idx /proc/self/fd/6/ 6<&6 || return
   fi
+  if [ "$tracked" = 1 ]; then release_git_write "refs/remotes/origin/$branch" "$commit" || return; fi
   release_git_spare && release_git_write "refs/heads/$branch" "$commit" && release_git_write HEAD "ref: refs/heads/$branch"
 }
 
@@ -145,7 +151,7 @@ def git_step(change: Change[ReleaseSpec, ReleaseState]) -> Step:
 
     run = sh(
         """release=@release@ path=@path@ commit=@commit@ owner=@owner@ group=@group@
-release_git @packed@ @branch@ @origin@ @ignored@""",
+release_git @packed@ @branch@ @origin@ @ignored@ @tracked@""",
         release=spec.name,
         path=spec.path,
         commit=spec.commit,
@@ -154,6 +160,7 @@ release_git @packed@ @branch@ @origin@ @ignored@""",
         packed=int(moves),
         branch=spec.branch or "main",
         origin=spec.origin,
+        tracked=int(spec.branch is not None),
         ignored="\n".join(f"/{escaped(path)}" for path in spec.made_here()),
     )
     parcels = (lambda: made()[0], lambda: made()[1]) if moves else ()

@@ -133,6 +133,14 @@ def test_any_look_is_read_without_an_error(out: bytes) -> None:
     assert not isinstance(listed_files(out, spec), dict) or b"!end" in out
 
 
+def test_a_look_at_several_projects_says_something_of_each() -> None:
+    said = [f"@{number}\nT 0644 {number:016} 1 a\nZ\n.\n" for number in range(3)]
+    found = blocks_of("".join(said), 3)
+    assert {number: held(body).lines for number, body in found.items()} == {
+        number: {"a": ("0644", f"{number:016}")} for number in range(3)
+    }
+
+
 def test_a_look_that_is_cut_says_nothing() -> None:
     whole = gzip.compress(b"@0\nT 0644 0123456789abcdef 5 a\nZ\n.\n")
     assert held(blocks_of(unpacked(whole), 1)[0]).lines == {"a": ("0644", "0123456789abcdef")}
