@@ -30,6 +30,8 @@ from desired.sources_url import Location, parse_location
 from desired.text import meant, show, visible
 
 _SHORT = re.compile(r"[0-9a-f]{4,39}")
+_REMOTE = re.compile(r"(refs/)?(remotes/)?(origin|heads|tags)/")
+"""How a clone or git itself would write the name of a branch or tag."""
 _KINDS = {"refs/heads/": "branch", "refs/tags/": "tag"}
 _EVERYTHING = ("+refs/heads/*:refs/reconciler/heads/*", "+refs/tags/*:refs/reconciler/tags/*")
 ValueT = TypeVar("ValueT")
@@ -137,7 +139,7 @@ class Sources:
             try:
                 Remote(store.repo(), location, wanted, self._rules).push(f"{name}:{name}")
             except Damaged as error:
-                message = f"{visible(branch)} could not be pushed to {location.shown}: {visible(str(error), 200)}"
+                message = f"{visible(branch)} could not be pushed to {location.shown}: {visible(_words(error), 200)}"
                 raise SourceProblem(
                     "unusable", message, "check the repository there with git fsck, and the room it has"
                 ) from error
@@ -189,12 +191,23 @@ class Sources:
                 if not again:
                     raise SourceProblem(
                         "unusable",
-                        f"{location.shown} could not be fetched whole: {visible(str(error), 200)}",
+                        f"{location.shown} could not be fetched whole: {visible(_words(error), 200)}",
                         "check the repository at the source with git fsck",
                     ) from error
                 known = None
                 store.forget()
         raise AssertionError("unreachable")
+
+
+def _words(error: Exception) -> str:
+    """What libgit2 said, without the quotes that a `KeyError` puts around it."""
+    return str(error).strip("'")
+
+
+def _checked_out(heads: Mapping[str, str]) -> str:
+    """The branch that HEAD stands for at the source, as far as its commit tells."""
+    names = (name.removeprefix("refs/heads/") for name, commit in heads.items() if commit == heads.get("HEAD"))
+    return next((name for name in names if name != "HEAD" and not name.startswith("refs/")), "HEAD")
 
 
 def _login(wanted: Wanted) -> Hashable:
@@ -240,7 +253,7 @@ class _Visit:
         full = revision.startswith(tuple(_KINDS))
         candidates = [revision] if full else [kind + revision for kind in _KINDS]
         if revision.startswith("-") or not all(map(pygit2.reference_is_valid_name, candidates)):
-            raise self._unknown("is not a name that a branch, a tag or a commit can have", "name one of these")
+            raise self._unknown("is not a name that a branch, a tag or a commit can have", "name a commit, a tag or a branch")
         found = [name for name in candidates if name in heads]
         if len(found) > 1:
             raise self._unknown("is both a branch and a tag", f"say which: revision: {found[0]}, or revision: {found[1]}")
@@ -251,14 +264,15 @@ class _Visit:
         if _SHORT.fullmatch(revision):
             return None
         known = [name.split("/", 2)[2] for name in heads if name.startswith(tuple(_KINDS)) and not name.endswith("^{}")]
-        raise self._unknown("is neither a branch nor a tag", meant(revision, known, near(known)))
+        local = _REMOTE.sub("", revision) if revision not in ("HEAD", "@") else _checked_out(heads)
+        raise self._unknown("is neither a branch nor a tag", meant(local, known, near(known)))
 
     def _vanished(self, ref: str) -> SourceProblem:
-        last = self._store.seen(self._wanted.name, ref)
+        last = self._store.seen(self._wanted.name, ref) or ""
         kind = _KINDS[ref[: ref.index("/", 5) + 1]]
         return SourceProblem(
             "vanished",
-            f"the {kind} {visible(self._revision)} is gone from {self._location.shown}; it was last seen at {last}",
+            f"the {kind} {visible(self._revision)} is gone from {self._location.shown}; it was last seen at {last[:10]}",
             f"name another revision in the project's file; to stay where it is: revision: {last}",
         )
 
@@ -325,7 +339,7 @@ class _Visit:
         kind = _KINDS[ref[: ref.index("/", 5) + 1]]
         raise SourceProblem(
             "rewritten",
-            f"the {kind} {visible(self._revision)} of {self._location.shown} {how}: it was {old}, and is now {chosen.commit}, "
-            "which does not contain it",
+            f"the {kind} {visible(self._revision)} of {self._location.shown} {how}: it was {old[:10]}, and is now "
+            f"{chosen.commit[:10]}, which does not contain it",
             f"if that was meant, say so in the project's file: rewritten: allow, or name the commit: revision: {chosen.commit}",
         )

@@ -23,6 +23,9 @@ from desired.text import visible
 
 _TEXT_LIMIT = 1 << 20
 _TREES_KEPT = 4096
+_SUBJECT = 200
+_AUTHOR = 80
+"""Characters of a commit's subject and of its author's name that are shown."""
 
 
 class Changed(NamedTuple):
@@ -83,9 +86,15 @@ def commit_of(repo: pygit2.Repository, name: str) -> pygit2.Commit:
 
 def line(commit: pygit2.Commit) -> Commit:
     """Of a commit, what a listing shows. Its texts are foreign, and need not be UTF-8."""
-    subject = commit.raw_message.lstrip().partition(b"\n")[0].decode("utf-8", "replace").rstrip()
+    subject = commit.raw_message.lstrip().partition(b"\n")[0].rstrip()
     author = commit.author
-    return Commit(str(commit.id), subject, author.raw_name.decode("utf-8", "replace"), int(author.time))
+    return Commit(str(commit.id), _text(subject, _SUBJECT), _text(author.raw_name, _AUTHOR), int(author.time))
+
+
+def _text(data: bytes, longest: int) -> str:
+    """What one reads; a subject of a megabyte is nothing to read, and would fill every plan that names it."""
+    text = data[: 4 * longest + 4].decode("utf-8", "replace")
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def commits(repo: pygit2.Repository, old: str, new: str, limit: int, excluded: Callable[[str], bool]) -> Commits:

@@ -323,6 +323,8 @@ def _told(error: pygit2.GitError, location: Location) -> SourceProblem | Damaged
             return SourceProblem(meaning.kind, f"{meaning.message.replace('@', location.shown)} ({text})", meaning.hint)
     if _ours(error, lowered):
         return Damaged(text)
+    if location.transport == "path":
+        return SourceProblem("unreachable", f"the repository {location.shown} cannot be read: {text}", _CHECK_SOURCE)
     return SourceProblem(
         "unreachable",
         f"{location.shown} cannot be reached: {text}",

@@ -21,6 +21,9 @@ from desired.text import visible
 
 FILES_LIMIT = 400_000
 DEPTH_LIMIT = 64
+_NAME_LIMIT = 255
+_PATH_LIMIT = 3072
+"""Linux takes 4095 bytes; the folder on the host and that of a release come before it."""
 _PROBLEMS_LIMIT = 1000
 _FOLDER = 0o040000
 _LINKS_FOLLOWED = 40
@@ -131,12 +134,21 @@ def _walk(repo: pygit2.Repository, root: bytes, excluded: Callable[[str], bool])
             names.add(item.name)
             if reason is None and excluded(f"{path}/" if folder else path):
                 continue
+            if reason is None and _length(item.name) > _NAME_LIMIT:
+                reason = f"a name of more than {_NAME_LIMIT} bytes"
+            if reason is None and _length(path) > _PATH_LIMIT:
+                reason = f"a path of more than {_PATH_LIMIT} bytes"
             if reason is None and folder and depth == DEPTH_LIMIT:
                 reason = f"a folder more than {DEPTH_LIMIT} folders deep"
             if reason is None and folder:
                 waiting.append((f"{path}/", depth + 1, item.id))
             else:
                 yield path, item, reason
+
+
+def _length(name: str) -> int:
+    """In bytes, as a file system counts."""
+    return len(name) if name.isascii() else len(name.encode("utf-8", "surrogateescape"))
 
 
 def _sums(repo: pygit2.Repository, sums: Sums, plain: Mapping[str, Item], problems: list[TreeProblem]) -> dict[bytes, Sum]:
@@ -173,12 +185,12 @@ def _bad_links(targets: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
             yield path, f"a link to an absolute path, {visible(target, 60)}"
         elif not target or any(odd_name(part) for part in target.split("/") if part not in ("", ".", "..")):
             yield path, f"a link to a name that cannot be trusted, {visible(target, 60)}"
-        elif not _stays(path, texts):
-            yield path, f"a link that leads out of the tree, {visible(target, 60)}"
+        elif fault := _astray(path, texts):
+            yield path, f"{fault}, {visible(target, 60)}"
 
 
-def _stays(path: str, links: Mapping[str, str]) -> bool:
-    """Whether what a link leads to lies in the tree, however many links are on the way."""
+def _astray(path: str, links: Mapping[str, str]) -> str | None:
+    """What is wrong with where a link leads, however many links are on the way; None when that lies in the tree."""
     here: list[str] = []
     ahead = _reversed(path.split("/"))
     followed = 0
@@ -188,7 +200,7 @@ def _stays(path: str, links: Mapping[str, str]) -> bool:
             continue
         if part == "..":
             if not here:
-                return False
+                return "a link that leads out of the tree"
             here.pop()
             continue
         target = links.get("/".join([*here, part]))
@@ -196,10 +208,12 @@ def _stays(path: str, links: Mapping[str, str]) -> bool:
             here.append(part)
             continue
         followed += 1
-        if followed > _LINKS_FOLLOWED or target.startswith("/"):
-            return False
+        if target.startswith("/"):
+            return "a link that leads out of the tree"
+        if followed > _LINKS_FOLLOWED:
+            return "a link that leads in a circle"
         ahead += _reversed(target.split("/"))
-    return True
+    return None
 
 
 def _reversed(parts: Iterable[str]) -> list[str]:

@@ -66,6 +66,8 @@ def parse_location(text: str, *, loopback_http: bool = False) -> Location:
     """The location that a project's `source` names; `SourceProblem` (refused) with the reason otherwise."""
     if not text.isprintable() or not unquote(text, errors="surrogateescape").isprintable():
         raise _refused(text, "it holds control or invisible characters")
+    if not text.strip():
+        raise SourceProblem("refused", "the source is empty", _ALLOWED)
     if text.startswith("-"):
         raise _refused(text, "it begins with a dash")
     if text.startswith(("/", "~/")):
@@ -92,6 +94,8 @@ def _with_scheme(text: str, scheme: str, *, loopback_http: bool) -> Location:
             f"the source on host {visible(parts.hostname or '')} has a login in its URL, where everybody could read it",
             "take it out of the URL; put the token into secrets/ and name it: token: {secret: NAME}, username: NAME",
         )
+    if parts.port == 0:
+        raise _refused(text, "there is no port 0")
     host = _host(text, parts.netloc.rpartition("@")[2].removesuffix(f":{parts.port}"))
     if scheme == "http" and not (loopback_http and host in _LOOPBACK):
         raise _refused(text, "http is not encrypted")

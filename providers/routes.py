@@ -301,7 +301,14 @@ def _way(change: Change[RouteSpec, RouteAnswer], after: RouteAnswer) -> Iterator
         yield Step(refs, f"smoke test {name} through the proxy on port {through.port}", Sh(":"), check=through)
     run = lines([_use(spec), sh("route_rescue @name@ @request@", name=name, request=request)])
     yield Step(refs, f"switch {name} back", run, timeout=_patience(spec), rescues=True, rolls_back=True)
-    settle = sh("route_settle @name@ @slot@ @path@ @digest@", name=name, slot=target, path=spec.path, digest=spec.setup_digest)
+    settle = sh(
+        "route_settle @name@ @slot@ @path@ @digest@ @folder@",
+        name=name,
+        slot=target,
+        path=spec.path,
+        digest=spec.setup_digest,
+        folder=spec.folder or "",
+    )
     yield Step(refs, f"note that {target} of {name} has passed", settle)
 
 

@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from providers.blue_green import SLOTS, RouteState, SlotName
+from providers.blue_green import SLOTS, RouteState, SlotName, other
 
 _SUM = re.compile(r"\\?([0-9a-f]{64}) [ *](/.+)")
 _EPOCH = re.compile(r"[0-9]{1,11}", re.ASCII)
@@ -92,7 +92,9 @@ class Told:
     def soaked(self, live: SlotName | None, now: int | None, soak: int) -> bool:
         if live is None or now is None or self.route is None or self.route[0] != live or self.route[1] is None:
             return False
-        return now - self.route[1] >= soak
+        held = self.trees.get(other(live))
+        failed = [one.when for one in self.failed if one.tree == held and one.when is not None]
+        return now - max([self.route[1], *failed]) >= soak
 
 
 @dataclass(frozen=True, slots=True)

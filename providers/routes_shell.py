@@ -125,10 +125,22 @@ route_quarantine() {
   printf 'release %s is quarantined: it is not tried again until the file of the project changes\n' "$id"
 }
 
+# route_innocent SLOT: nothing can answer there, whatever the release: the engine that runs its containers is away.
+route_innocent() {
+  grep -qx 'runner=compose' "$project/how.$1" 2>/dev/null || return 1
+  limit=
+  if command -v timeout >/dev/null; then limit='timeout 12'; fi
+  # shellcheck disable=SC2086 # a command and its number, or nothing
+  if $limit docker version --format '{{.Server.Version}}' >/dev/null 2>&1; then return 1; fi
+  proxy_fail "the Docker engine does not answer: release $id is not to blame, and is tried again"
+  return 0
+}
+
 # route_failed PROJECT REQUEST: the test on the slot's own port failed; the traffic was never moved.
 route_failed() {
   route_trial "$1" || return
   if [ "$passed" = yes ]; then proxy_fail "release $id has passed before: it is not quarantined"; return; fi
+  if route_innocent "$target"; then return 1; fi
   route_quarantine "$2" "own $target" && rm -f -- "$project/trial"
 }
 
@@ -142,7 +154,7 @@ route_give() {
 }
 
 # route_rescue PROJECT REQUEST: what had the traffic before gets it back. A release that failed is quarantined; where the switch
-# itself failed, the release is not to blame. Fails where nothing can be given back.
+# itself failed, or the engine is away, the release is not to blame. Fails where nothing can be given back.
 route_rescue() {
   route_trial "$1" || return
   if [ "$passed" = yes ]; then
@@ -150,7 +162,7 @@ route_rescue() {
     return
   fi
   if [ "$back" != - ] && ! route_give "$back"; then return 1; fi
-  if [ "$reached" = proxy ]; then route_quarantine "$2" proxy || return; fi
+  if [ "$reached" = proxy ] && ! route_innocent "$target"; then route_quarantine "$2" proxy || return; fi
   rm -f -- "$project/trial"
   if [ "$back" = - ]; then
     proxy_fail "there is no slot to go back to that has passed its tests: the traffic stays where it is"
@@ -159,13 +171,13 @@ route_rescue() {
   printf 'slot %s has the traffic\n' "$back"
 }
 
-# route_settle PROJECT SLOT PATH DIGEST: what has the traffic has passed. `route` is noted last: until then, all is repeated.
+# route_settle PROJECT SLOT PATH DIGEST FOLDER: what has the traffic has passed. `route` is noted last: until then, all is repeated.
 route_settle() {
   route_trial "$1" && [ "$reached:$target" = "proxy:$2" ] || { proxy_fail "the switch to $2 is not what was tested"; return; }
   good=$tree
   route_slot "$2"
   [ "$tree" = "$good" ] || { proxy_fail "slot $2 was started with another release meanwhile: it was not tested"; return; }
-  route_current "$3" || return
+  route_current "$3" "$5" || return
   project_mark good "$good" "$id" && project_unmark quarantine "$good" || return
   printf '%s\n' "$4" | project_note proxied || return
   since='' was=''
@@ -174,15 +186,15 @@ route_settle() {
   printf '%s %s\n' "$2" "${since:-$(date +%s)}" | project_note route && rm -f -- "$project/trial"
 }
 
-# route_current PATH: the link PATH/current leads to the release $id. It is made aside, in a folder that is ours alone, and
+# route_current PATH FOLDER: the link PATH/current leads to FOLDER of the release $id. It is made aside, in a folder that is ours alone, and
 # moved into its place by one rename; naming the folder, not the link, keeps mv from following the link that stands there.
 route_current() {
   cd -P -- "$1" || return
   if [ ! -d "./releases/$id" ]; then proxy_fail "$1/releases/$id is gone"; return; fi
-  case $(readlink ./current) in "releases/$id") return 0 ;; esac
+  if [ "$(readlink ./current)" = "releases/$id${2:+/$2}" ]; then return; fi
   aside=./.current.reconciler
   if [ -d "$aside" ] && [ ! -L "$aside" ]; then rm -f -- "$aside/current"; rmdir -- "$aside"; fi
-  mkdir -m 0700 -- "$aside" && ln -s -- "releases/$id" "$aside/current" || return
+  mkdir -m 0700 -- "$aside" && ln -s -- "releases/$id${2:+/$2}" "$aside/current" || return
   mv -f -- "$aside/current" . && rmdir -- "$aside" && sync .
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from desired.model import Fleet, Host
 from reconciler.cli import saved
+from reconciler.cli.asking import agreed
 from reconciler.cli.converge import converge
 from reconciler.cli.loading import commit_of, load_fleet, prepared, select, tell_uncommitted, tell_warnings
 from reconciler.cli.scanning import refuse_secrets
@@ -123,28 +124,8 @@ async def _ask(plan: Plan, screen: Screen) -> None:
     touched = [host.host for host in plan.hosts if any(action.held is None for action in host.actions)]
     what = "this change" if plan.changes == 1 else f"these {plan.changes} changes"
     where = visible(touched[0]) if len(touched) == 1 else plural(len(touched), "host")
-    if not await _said_yes(f"Apply {what} to {where}? [y/N] ", screen):
+    if not await agreed(f"Apply {what} to {where}?", screen):
         raise Refused("not applied: nobody said yes; nothing was changed")
-
-
-async def _said_yes(question: str, screen: Screen) -> bool:
-    """Waits for a line without stopping the event loop, so that connections stay alive while a person thinks."""
-    screen.err.write(question)
-    screen.err.flush()
-    loop = asyncio.get_running_loop()
-    typed = asyncio.Event()
-    loop.add_reader(screen.input, typed.set)
-    try:
-        await typed.wait()
-    except asyncio.CancelledError:  # Ctrl-C
-        screen.err.write("\n")
-        raise
-    finally:
-        loop.remove_reader(screen.input)
-    answer = screen.input.readline()
-    if not answer.endswith("\n"):  # Ctrl-D
-        screen.err.write("\n")
-    return answer.strip().lower() in ("y", "yes")
 
 
 def _tell(run: FleetRun, plan: Plan, task: _Task, screen: Screen) -> Exit:

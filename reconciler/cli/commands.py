@@ -27,6 +27,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "switch": "Commit which slot of a project has the traffic, and on request apply it.",
         "rollback": "Commit what a project was before: its revision, or its slot, and on request apply it.",
         "project": "List the projects, and check what is really deployed.",
+        "adopt": "Compare what lies at a project's path with its history, and take it over or set it aside.",
+        "pull": "Bring what was edited on a host back into git, as a branch.",
         "diff": "Show which resources differ between two commits, without any host.",
         "secret": "Encrypt, edit and show secrets, and say who can open them.",
         "schema": "Print the JSON Schema of the manifests, for editors.",

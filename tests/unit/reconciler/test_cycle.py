@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from providers.base import Unknown
+from providers.commands import CommandProvider
 from providers.files import FileSpec
 from reconciler.cycle import converge
 from reconciler.draft import draft
@@ -237,6 +238,13 @@ async def test_what_did_not_converge_is_named_by_its_fields(box: Box) -> None:
     assert outcome.status == "failed"
     assert outcome.unconverged == {ref: ("done",)}
     assert [item.why for item in (await box.plan()).changes] == ["unfinished"], "it never was as asked, so it did not drift"
+
+
+async def test_what_is_due_as_soon_as_it_is_done_has_converged(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CommandProvider, "cause", lambda *_: "due")
+    box.command("again", "true", unless="false")
+    outcome = await box.apply()
+    assert (outcome.status, outcome.unconverged) == ("converged", {})
 
 
 async def test_what_a_step_for_something_else_upsets_is_told(box: Box) -> None:
