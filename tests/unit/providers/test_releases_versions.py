@@ -117,6 +117,17 @@ def test_a_release_that_was_tampered_with_is_not_copied_from(here: Site) -> None
     assert (here.root / "releases" / (here.state(spec).id or "") / "app/d/one").read_text() == "1"
 
 
+def test_a_release_with_other_permissions_throughout_still_gives_its_contents(site: Site) -> None:
+    site.converge(spec_of(site, {"index.html": "welcome\n", "d/one": "1"}))
+    for path in (site.release() / "app").rglob("*"):
+        if path.is_file():
+            path.chmod(0o664)
+    spec = spec_of(site, {"index.html": "hello\n", "d/one": "1"}, SECOND)
+    site.converge(spec)
+    copied = site.root / "releases" / (site.state(spec).id or "") / "app/d/one"
+    assert (copied.read_text(), copied.stat().st_mode & 0o777) == ("1", 0o644)
+
+
 def test_all_releases_go_with_the_project_and_shared_data_stays(site: Site) -> None:
     spec = spec_of(site, FILES)
     site.converge(spec)
