@@ -233,16 +233,24 @@ def _obscure(setup: Setup, heard: Heard, loaded: str, says: str) -> str | None:
     return None
 
 
+_NOBODY = "none"
+"""What a read command prints where no slot has the traffic yet."""
+
+
 def _answer_of_command(spec: RouteSpec, heard: Heard, told: Told) -> Answer[RouteAnswer]:
     if not spec.present:
         return None  # nothing of it is ours
     ports = {str(spec.ports[slot]): slot for slot in SLOTS}
     if told.said is not None and (slot := _slot(told.said) or ports.get(told.said)):
         return _state(spec, heard, told, slot, loaded=True)
+    if told.said == _NOBODY:
+        return _state(spec, heard, told, None, loaded=True)
+    if told.mute and told.route is None:
+        return None  # nobody has had the traffic from us: the command may come with this very run
     if told.mute:
         return Unknown(f"the read command failed, or took longer than 5 seconds: {spec.commands.read}")
     printed = repr((told.strange or "")[:80])
-    return Unknown(f"the read command is to print blue, green or a slot's port, and printed {printed}")
+    return Unknown(f"the read command is to print blue, green, a slot's port or none, and printed {printed}")
 
 
 def _slot(word: str) -> SlotName | None:

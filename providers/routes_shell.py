@@ -54,7 +54,7 @@ route_proxy() {
 route_command() {
   if ! command_read "$4" 2>/dev/null; then printf '%s mute\n' "$1"; return; fi
   case $said in
-  blue | green | "$2" | "$3") printf '%s said %s\n' "$1" "$said" ;;
+  blue | green | none | "$2" | "$3") printf '%s said %s\n' "$1" "$said" ;;
   *) printf '%s strange %s\n' "$1" "$(printf '%s' "$said" | head -c 200 | base64 | tr -d '\n')" ;;
   esac
 }

@@ -1,8 +1,9 @@
 """Any other proxy (Synology's DSM, a load balancer with an interface of its own): a command that switches, one that tells.
 
 Both are run by `sh -c`, as the user that the host's `become` gives, from `/`. `switch` finds SLOT and PORT in its environment,
-and must exit 0 when, and only when, the traffic goes to the slot. `read` prints the slot or its port. What is proven when the
-route is read is what that command says; whatever else it prints makes the route unknown, and is shown.
+and must exit 0 when, and only when, the traffic goes to the slot. `read` prints the slot or its port, or `none` where neither
+has the traffic yet. What is proven when the route is read is what that command says; whatever else it prints makes the route
+unknown, and is shown. Before the first switch it may fail: perhaps what it needs comes with the same run.
 """
 
 from __future__ import annotations

@@ -112,6 +112,14 @@ def test_the_soak_is_over_when_its_time_is(age: int, soaked: bool) -> None:
     assert answer(spec, *noted(spec, since=NOW - age)).soaked is soaked
 
 
+def test_what_failed_stays_as_long_as_an_old_slot_would() -> None:
+    spec = route()
+    told = [*noted(spec, since=1), "blue failed R7 1"]
+    assert answer(spec, *told, f"bad failed {NOW - 600} x R7 proxy").soaked
+    assert not answer(spec, *told, f"bad failed {NOW - 599} x R7 proxy").soaked
+    assert answer(spec, *told, f"bad another {NOW - 599} x R6 proxy").soaked
+
+
 def test_nothing_soaks_behind_a_switch_that_was_not_noted() -> None:
     spec = route()
     assert not answer(spec, *noted(spec, slot="blue", since=1)).soaked
@@ -146,7 +154,6 @@ def test_a_command_says_the_slot_or_its_port(said: str, slot: str) -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ("mute", "the read command failed"),
         ("strange Ym9pbmcKYm9pbmc=", r"printed 'boing\nboing'"),
         ("strange !!", "printed ''"),
         ("strange", "printed ''"),
@@ -157,6 +164,20 @@ def test_what_else_a_command_says_is_unknown_and_shown(told: str, words: str) ->
     found = answer(route(proxy=BY_COMMAND), told)
     assert isinstance(found, Unknown)
     assert words in found.reason
+
+
+def test_a_command_that_fails_is_unknown_once_it_has_told_of_traffic_and_absent_before() -> None:
+    spec = route(proxy=BY_COMMAND)
+    assert answer(spec, "mute") is None
+    found = answer(spec, *noted(spec), "mute")
+    assert isinstance(found, Unknown)
+    assert "the read command failed" in found.reason
+
+
+def test_a_command_may_say_that_nobody_has_the_traffic_yet() -> None:
+    spec = route(proxy=BY_COMMAND)
+    assert answer(spec, "said none").slot is None
+    assert aimed(spec, answer(spec, "said none"), None, None).target == "blue"
 
 
 def test_nothing_of_a_command_proxy_is_ours_to_remove() -> None:

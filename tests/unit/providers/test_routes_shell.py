@@ -69,7 +69,15 @@ class Host:
         return list(PROVIDER.steps([Change(aimed, before, PROVIDER.want(aimed), frozenset())], Facts()))
 
     def do(self, step: Step) -> subprocess.CompletedProcess[bytes]:
-        return self.run(lines([PROVIDER.library, step.run]))
+        own = sh("PATH=@bin@:$PATH", bin=str(self.root / "bin"))
+        return self.run(lines([own, PROVIDER.library, step.run]))
+
+    def install_docker(self, status: int) -> None:
+        """Green was started by compose, and this is what the engine says."""
+        (self.memory / "how.green").write_text("runner=compose\ncompose_project=shop\n")
+        (self.root / "bin").mkdir()
+        (self.root / "bin" / "docker").write_text(f"#!/bin/sh\nexit {status}\n")
+        (self.root / "bin" / "docker").chmod(0o755)
 
     def go(self, slot: str, spec: RouteSpec, fail: int | None = None) -> list[int]:
         """All steps, in which the check with this number fails; the exit statuses of the rescues that followed."""
@@ -134,6 +142,25 @@ def test_a_test_that_fails_through_the_proxy_gives_the_traffic_back_and_quaranti
     assert host.traffic.read_text() == "8081"
     assert (found.slot, found.settled, found.quarantine) == ("blue", True, ("t2",))
     assert (host.home / "current").readlink() == Path("releases/R1")
+
+
+@pytest.mark.parametrize(("fail", "back"), [(0, 1), (1, 0)], ids=["on its own port", "through the proxy"])
+def test_a_release_is_not_to_blame_where_the_engine_that_runs_it_is_away(host: Host, fail: int, back: int) -> None:
+    spec = switched(host)
+    host.install_docker(status=1)
+    assert host.go("green", spec, fail=fail) == [back]
+    found = host.ask(spec)
+    assert host.traffic.read_text() == "8081"
+    assert (found.slot, found.settled, found.quarantine) == ("blue", True, None)
+    assert isinstance(aimed := host.aim(spec), RouteSpec)
+    assert aimed.target == "green"
+
+
+def test_a_release_is_to_blame_where_the_engine_that_runs_it_is_there(host: Host) -> None:
+    spec = switched(host)
+    host.install_docker(status=0)
+    assert host.go("green", spec, fail=0) == [0]
+    assert host.ask(spec).quarantine == ("t2",)
 
 
 def test_the_first_release_of_all_has_nothing_to_go_back_to(host: Host) -> None:
@@ -209,10 +236,12 @@ def test_what_a_command_prints_besides_is_shown_and_never_run(host: Host, said: 
     assert repr(said.strip()) in found.reason
 
 
-def test_a_command_that_fails_is_unknown(host: Host) -> None:
-    host.traffic.unlink()
-    found = host.ask(host.spec("t1", proxy={"command": {"switch": "true", "read": "exit 4", "listen": 80}}))
-    assert isinstance(found, Unknown)
+def test_a_command_that_fails_is_unknown_once_a_slot_has_had_the_traffic(host: Host) -> None:
+    spec = host.spec("t1", proxy={"command": {"switch": "true", "read": "exit 4", "listen": 80}})
+    (host.memory / "route").unlink(missing_ok=True)
+    assert host.ask(spec) is None
+    (host.memory / "route").write_text("blue 1800000000\n")
+    assert isinstance(host.ask(spec), Unknown)
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "caddy", "haproxy"])
