@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from desired.model import Fleet, Host, Place, Resource
+from desired.project import Project
+from desired.projects import encrypted_files
 from providers import diffs
 from providers.base import Detail, Spec
 from providers.sealed import SealableSpec
@@ -52,11 +54,27 @@ class HostChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectChange:
+    """One project of which the two commits say different things. What its revisions hold is known to its source alone."""
+
+    name: str
+    action: Action
+    place: Place
+    """Of its revision, in the newer commit; in the older one, if it is removed."""
+    hosts: tuple[str, ...]
+    """Where it goes; where it went, if it is removed."""
+    fields: tuple[FieldChange, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """Encrypted files that it uses and that are other ones now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     old: str | None
     """The commits; None for the working tree."""
     new: str | None
     hosts: tuple[HostChange, ...] = ()
+    projects: tuple[ProjectChange, ...] = ()
     settings: tuple[FieldChange, ...] = ()
     """Settings of fleet.yaml."""
     known_hosts: bool = False
@@ -64,16 +82,18 @@ class Comparison:
 
     def __bool__(self) -> bool:
         """Whether there is any difference."""
-        return bool(self.hosts or self.settings or self.known_hosts)
+        return bool(self.hosts or self.projects or self.settings or self.known_hosts)
 
 
 def compare(old: Fleet, new: Fleet) -> Comparison:
     """What `new` asks for and `old` did not, and the other way round."""
     changes = (_host(name, old.hosts.get(name), new.hosts.get(name)) for name in sorted(old.hosts.keys() | new.hosts.keys()))
+    projects = (_project(name, old, new) for name in sorted(old.projects.keys() | new.projects.keys()))
     return Comparison(
         old=old.commit,
         new=new.commit,
         hosts=tuple(change for change in changes if change),
+        projects=tuple(change for change in projects if change),
         settings=tuple(_mappings(_masked(old.settings), _masked(new.settings))),
         known_hosts=old.known_hosts != new.known_hosts,
     )
@@ -89,6 +109,33 @@ def _host(name: str, old: Host | None, new: Host | None) -> HostChange | None:
         return HostChange(name, "remove" if new is None else "add", resources=resources)
     settings = tuple(_mappings(_settings(old), _settings(new)))
     return HostChange(name, "change", settings, resources) if settings or resources else None
+
+
+def _project(name: str, old: Fleet, new: Fleet) -> ProjectChange | None:
+    before, after = old.projects.get(name), new.projects.get(name)
+    there = after or before
+    assert isinstance(there, Project)
+    place, hosts = there.where(("revision",)), tuple(one.host for one in there.deployments)
+    if before is None or after is None:
+        return ProjectChange(name, "add" if before is None else "remove", place, hosts)
+    fields = tuple(_mappings(_project_settings(before), _project_settings(after)))
+    used = encrypted_files(before.settings) & encrypted_files(after.settings)
+    secrets = tuple(sorted(path for path in used if old.tree.get(path) != new.tree.get(path)))
+    return ProjectChange(name, "change", place, hosts, fields, secrets) if fields or secrets else None
+
+
+def _project_settings(project: Project) -> dict[str, Any]:
+    """What a project's file says, as plain data; where it goes as the hosts that are meant by it."""
+    values = project.settings.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"deploy"})
+    return _flat(values) | {"deploy": [f"{one.host} {one.path}" for one in project.deployments]}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Mappings in mappings as one: `slots.blue.port`."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def _settings(host: Host) -> dict[str, Any]:

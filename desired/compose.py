@@ -5,13 +5,14 @@ Pure reading of the project's tree, offline; compose itself is only asked on the
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from desired.compose_file import ComposeFiles, ComposeProblem, find, read
+from desired.compose_file import ComposeFiles, ComposeProblem, find, inside, read
 from desired.compose_inputs import Folders, Inputs, digest_of, inputs_of, items
 from desired.compose_values import Values
 from desired.project import ComposeSettings, ProjectSettings, SlotSettings
@@ -42,6 +43,8 @@ class _Files:
         if not files:
             hint = "commit a compose.yaml, or say which file it is: runtime: {compose: FILE}"
             raise ComposeProblem("the project has no compose file", hint)
+        if folder := posixpath.dirname(files[0]):
+            values = Values.of(tree, given, environment, folder)
         found = read(tree, files, values)
         if not found.services:
             raise ComposeProblem(f"{visible(files[0], 80)} has no services")
@@ -114,6 +117,25 @@ class _Files:
         text = self.values.fill(str(asked[-1])) or ""
         return int(text) if text.isdecimal() and len(text) < 6 else -1
 
+    def bound(self, name: str) -> list[str]:
+        """With whose containers its own is made anew: it lives in their network, uses their volumes, or says so."""
+        found = [str(one).partition(":")[0] for says in self.all_of(name, "volumes_from") for one in items(says)]
+        for key in ("network_mode", "ipc", "pid"):
+            found += [str(says).removeprefix("service:") for says in self.all_of(name, key) if str(says).startswith("service:")]
+        for says in self.all_of(name, "depends_on"):
+            found += (
+                [one for one, told in says.items() if isinstance(told, dict) and told.get("restart")]
+                if isinstance(says, dict)
+                else []
+            )
+        return sorted({one for one in found if one in self.found.services and one != name})
+
+    def digest(self, name: str, above: tuple[str, ...] = ()) -> str:
+        """Stands for all that a service is made from, and for the containers that it goes with."""
+        own = digest_of(name, self.found, self.inputs(name), self.folders, self.values)
+        others = [self.digest(one, (*above, name)) for one in self.bound(name) if one not in above]
+        return hashlib.sha256(" ".join([own, *others]).encode()).hexdigest()[:16] if others else own
+
     def inputs(self, name: str) -> Inputs:
         return inputs_of(name, self.found, self.tree, self.folders, self.values)
 
@@ -127,12 +149,13 @@ def compose_runner(
     files = _Files.of(settings, tree, project.env, environment)
     alone = own is None or own.service is None
     wanted = files.wanted(settings, own)
-    digests = {one: digest_of(one, files.found, files.inputs(one), files.folders, files.values) for one in wanted}
+    digests = {one: files.digest(one) for one in wanted}
     counts = {one: files.replicas(one) for one in wanted}
     return ComposeRunner(
         files=files.found.files,
         project=_project_name(settings.project or name) + (f"-{slot}" if own is not None and alone else ""),
         services=digests,
+        others=tuple(sorted(files.found.services.keys() - digests.keys())) if alone else (),
         built=tuple(one for one in wanted if any(True for _ in files.all_of(one, "build"))),
         once=tuple(one for one in wanted if files.ends(one)) if alone else (),
         depends=() if alone else tuple(files.closure(wanted[0])),
@@ -155,8 +178,10 @@ def compose_warnings(settings: ComposeSettings, tree: Tree, project: ProjectSett
     """What would go wrong later, in sentences. Raises `ComposeProblem`."""
     slots = (project.slots.blue, project.slots.green) if project.slots is not None else ()
     files = _Files.of(settings, tree, project.env, {"SLOT": "", "PORT": "", **slots[0].env} if slots else {})
-    told: dict[str, None] = {}
+    told: dict[str, None] = dict.fromkeys(_unset(files))
     for name in files.found.services:
+        if files.enabled(name):
+            told |= dict.fromkeys(_unread(files, name, project))
         # Each release has a folder of its own, and is removed one day.
         if project.strategy in ("releases", "slots"):
             missing = files.inputs(name).missing
@@ -176,6 +201,35 @@ def _is_shared(path: str, shared: tuple[str, ...]) -> bool:
 def _lost(path: str, service: str) -> str:
     shown = visible(path or ".", 80)
     return f"{service} keeps data in ./{shown}, which would be lost with the release: add {shown} to shared"
+
+
+def _unset(files: _Files) -> Iterator[str]:
+    """Variables without a value. Compose fills in the whole file, whatever is started."""
+    parts = [
+        part.says for named in (files.found.services, *files.found.shared.values()) for some in named.values() for part in some
+    ]
+    unset = files.values.unset(parts)
+    hint = "set them with env, or in a secret for .env"
+    if required := sorted(name for name, needed in unset.items() if needed):
+        yield f"{files.found.files[0]} does not start without {listing(required)}, and nothing sets that: {hint}"
+    if empty := sorted(unset.keys() - set(required)):
+        yield f"{files.found.files[0]} asks for {listing(empty)}, and nothing sets that, so it will be empty: {hint}"
+
+
+def _unread(files: _Files, name: str, project: ProjectSettings) -> Iterator[str]:
+    """Files with variables that must be there, and are not in the tree."""
+    for part in files.found.services[name]:
+        says = part.says.get("env_file")
+        for one in says if isinstance(says, list) else [says]:
+            path, needed = (one.get("path"), one.get("required") is not False) if isinstance(one, dict) else (one, True)
+            filled = files.values.fill(path) if isinstance(path, str) else None
+            target = inside(part.folder, filled) if filled and needed else None
+            if target is None or files.folders.get(target) is not None or _is_shared(target, project.shared):
+                continue
+            if target not in project.secrets and f"{target}.age" not in project.secrets:
+                shown = visible(target, 80)
+                hint = f"make it from a secret: secrets: {{{shown}: secrets/….age}}"
+                yield f"{name} reads {shown} by env_file, and that is not in the project: {hint}"
 
 
 def _clashes(files: _Files, name: str) -> Iterator[str]:
@@ -207,8 +261,16 @@ def detect(tree: Tree) -> str | None:
     files = _Files.of(ComposeSettings(), tree, {}, {})
     names = sorted(files.found.services)
     words = f"{' and '.join(map(visible, files.found.files))} with {len(names)} service{'' if len(names) == 1 else 's'}"
-    built = [f"{name} is built from {visible(_context(says), 60)}" for name in names for says in files.all_of(name, "build")]
-    return "; ".join([f"{words} ({listing(names)})", *dict.fromkeys(built)])
+    built: dict[str, list[str]] = {}
+    for name in names:
+        for says in files.all_of(name, "build"):
+            built.setdefault(_context(says), []).append(name)
+    contexts = [f"{listing(some, 6)} {_are(some)} built from {visible(context, 60)}" for context, some in built.items()]
+    return "; ".join([f"{words} ({listing(names)})", *contexts])
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _context(build: object) -> str:

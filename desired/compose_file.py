@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -202,17 +203,23 @@ def _parse(entry: TreeFile, read: Any) -> tuple[dict[str, Any], bool]:
         raise ComposeProblem(f"{name} cannot be a compose file: it is a link, or a secret")
     if entry.size > _SIZE_LIMIT:
         raise ComposeProblem(f"{name} has {entry.size / _SIZE_LIMIT:.1f} MiB; the limit for YAML is 1 MiB")
+    return _parsed(name, read(entry.path))
+
+
+@lru_cache(maxsize=64)
+def _parsed(name: str, content: bytes) -> tuple[dict[str, Any], bool]:
+    """A file of a thousand lines takes a tenth of a second, and is asked for several times. Nobody changes what comes back."""
     yaml = YAML(typ="rt", pure=True)
     yaml.max_depth = _DEPTH_LIMIT
     try:
         plain = _Plain()
-        data = plain.of(yaml.load(read(entry.path).decode("utf-8-sig")), 0)
+        data = plain.of(yaml.load(content.decode("utf-8-sig")), 0)
     except UnicodeDecodeError:
         raise ComposeProblem(f"{name} is not UTF-8") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise ComposeProblem(f"{name}{where}: {visible(error.problem or error.context or 'this is not YAML', 120)}") from None
+        raise ComposeProblem(f"{name}{where}: this is not YAML: {visible(error.problem or error.context or '', 120)}") from None
     except _SLIPS as error:
         raise ComposeProblem(f"{name}: this is not YAML: {visible(str(error), 120)}") from None
     if not isinstance(data, dict):

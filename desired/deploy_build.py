@@ -6,6 +6,7 @@ Called by `desired/deployments.py`, once for the same commit, settings and secre
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,10 +16,10 @@ from desired.deploy_specs import Deployable
 from desired.deploy_tree import Blocked, Contents, check_values, tree_for
 from desired.model import Diagnostic, Fleet
 from desired.project import Project, ProjectSettings, RuntimeSettings
-from desired.scan import Scanner, read_allow
+from desired.scan import Finding, Scanner, read_allow
 from desired.sources import Resolved
 from desired.sources_model import SourceFile, SourceProblem, SourceTree
-from desired.text import meant, visible
+from desired.text import listing, meant, visible
 from providers.patterns import Patterns
 from providers.secret import Secret
 from providers.tree import Tree
@@ -27,6 +28,8 @@ EXCLUDED = ".git"
 """Excluded from every project; nothing else is, unless its file says so."""
 _FINDINGS = 3
 """Findings of the secret scan that are named in one sentence."""
+_TOLD = 20
+"""Findings that are told each with its place."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +109,22 @@ def _scan(
         return ()
     allowed, _ = read_allow(fleet.allowed)
     findings = scanner.scan({path: file.blob for path, file in files.items()}, found.repository.read, allowed)
-    told = tuple(finding.diagnostic(project.name, "warning") for finding in findings)
+    told = tuple(finding.diagnostic(project.name, "warning") for finding in findings[:_TOLD])
+    if rest := findings[_TOLD:]:
+        told += (_further(project, rest),)
     if findings and setting == "block":
         named = [f"{visible(one.path, 80)}:{one.line} ({one.title})" for one in findings[:_FINDINGS]]
         more = f" and {len(findings) - _FINDINGS} more" if len(findings) > _FINDINGS else ""
         raise Blocked(f"its files hold secrets in plain text: {', '.join(named)}{more}", "nothing of it is shipped", told)
     return told
+
+
+def _further(project: Project, findings: tuple[Finding, ...]) -> Diagnostic:
+    """Findings that are too many to be told one by one; they are mostly in a few folders that nobody needs on a host."""
+    folders = Counter(finding.path.partition("/")[0] for finding in findings)
+    named = listing([f"{folder} ({count})" for folder, count in folders.most_common()], 6)
+    hint = "what is not to be deployed is not searched either: name it under exclude"
+    return Diagnostic(project.place, f"{visible(project.name)}: {len(findings)} more like these, in {named}", hint, "warning")
 
 
 def _unit(settings: ProjectSettings, tree: Tree) -> bytes | None:

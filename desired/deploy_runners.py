@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from desired.compose import ComposeProblem, compose_runner, compose_warnings, detect
+from desired.compose_file import NAMES
 from desired.deploy_tree import Blocked
 from desired.project import CommandSettings, ComposeSettings, ProjectSettings, RuntimeSettings, SlotSettings, SystemdSettings
+from desired.text import listing
 from providers.blue_green import SLOTS, SlotName
 from providers.runners.models import CommandRunner, NoRunner, Runner, SystemdRunner
 from providers.tree import Tree
@@ -44,7 +46,7 @@ def running(name: str, settings: ProjectSettings, tree: Tree) -> Running:
         offered = () if given.compose else _found(tree)
         compose = given.compose or (ComposeSettings() if offered else None)
         if compose is None:
-            return Running(_nothing(settings))
+            return Running(_nothing(settings), warnings=_deeper(tree))
         runners = {
             slot[0] if slot else None: compose_runner(compose, name, tree, settings, slot[0] if slot else None)
             for slot in slots
@@ -65,6 +67,15 @@ def _offered(tree: Tree) -> tuple[str, ...]:
 def _found(tree: Tree) -> tuple[str, ...]:
     words = detect(tree)
     return () if words is None else (words,)
+
+
+def _deeper(tree: Tree) -> tuple[str, ...]:
+    """Compose files that are not where they would be found."""
+    found = [file.path for file in tree.files if file.path.rpartition("/")[2] in NAMES]
+    if not found:
+        return ()
+    hint = "say which is meant with runtime: {compose: FILE}, or runtime: none"
+    return (f"nothing is started, as there is no compose file at the top; there are {listing(found, 5)}: {hint}",)
 
 
 def _nothing(settings: ProjectSettings) -> Runners:

@@ -24,15 +24,19 @@ ENV = ".env"
 class Blocked(Exception):
     """Why a project cannot be deployed as it is asked for. `str` is a sentence, `hint` says what to do."""
 
-    def __init__(self, message: str, hint: str = "", told: tuple[Diagnostic, ...] = ()) -> None:
-        """`told`: what else is to be known of it, each at its own place."""
+    def __init__(
+        self, message: str, hint: str = "", told: tuple[Diagnostic, ...] = (), *, at: tuple[str, ...] = ("revision",)
+    ) -> None:
+        """`told`: what else is to be known of it, each at its own place. `at`: the value of the project's file that it is
+        about; what stands in a commit is about the revision that names it."""
         super().__init__(message)
         self.hint = hint
         self.told = told
+        self.at = at
 
     def told_again(self) -> Blocked:
         """The same without the way on which it came, and all that stands on it."""
-        return Blocked(str(self), self.hint, self.told)
+        return Blocked(str(self), self.hint, self.told, at=self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +128,17 @@ def check_values(settings: ProjectSettings, opened: Mapping[str, Secret]) -> Non
         try:
             hidden = dotenv.read(opened[secret.file].text())
         except UnicodeDecodeError:
-            raise Blocked(f"{visible(secret.file, 60)} is not UTF-8, and {ENV} is text") from None
+            raise Blocked(f"{visible(secret.file, 60)} is not UTF-8, and {ENV} is text", at=("secrets", ENV)) from None
         if both := sorted(settings.env.keys() & hidden.keys()):
             message = f"{listing(both)} stands in env: and in {visible(secret.file, 60)}"
-            raise Blocked(message, "say it once: which of the two counts is not to be guessed")
+            raise Blocked(message, "say it once: which of the two counts is not to be guessed", at=("env",))
     wrong = [
         _wrong(name, wanted, settings, hidden)
         for name, wanted in settings.expect.items()
         if {**settings.env, **hidden}.get(name) != wanted
     ]
     if wrong:
-        raise Blocked(f"expect: {'; '.join(wrong)}", "mend env: or the secret, or what is expected of them")
+        raise Blocked(f"expect: {'; '.join(wrong)}", "mend env: or the secret, or what is expected of them", at=("expect",))
 
 
 def _wrong(name: str, wanted: str, settings: ProjectSettings, hidden: Mapping[str, str]) -> str:

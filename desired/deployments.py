@@ -140,7 +140,7 @@ class _Expansion:
         try:
             secret = self._vault.open_from(self._fleet, f"secrets/{token.secret}.age") if token is not None else None
         except VaultError as error:
-            return Blocked(str(error), error.hint)
+            return Blocked(str(error), error.hint, at=("token",))
         return Wanted.by(project, secret)
 
     def _resolved(self, wanted: Wanted) -> Resolved | SourceProblem:
@@ -154,14 +154,14 @@ class _Expansion:
         try:
             if isinstance(found, SourceProblem):
                 if found.kind != "unreachable" or found.last is None:
-                    return Blocked(str(found), found.hint)
+                    return Blocked(str(found), found.hint, at=_about(found))
                 kept = f"{found}; {found.last[:10]}, which it was {_when(found.fetched)}, stays in force"
                 found = Resolved(found.last, found.ref, found.fetched or 0.0, self._sources.repository(wanted.url))
             built = self._built(project, found)
         except SourceProblem as problem:
-            return Blocked(str(problem), problem.hint)
+            return Blocked(str(problem), problem.hint, at=_about(problem))
         except VaultError as error:
-            return Blocked(str(error), error.hint)
+            return Blocked(str(error), error.hint, at=("secrets",))
         return built if isinstance(built, Blocked) else Deployed(found, built, kept)
 
     def _built(self, project: Project, found: Resolved) -> Built | Blocked:
@@ -182,15 +182,15 @@ class _Expansion:
 
     def _tell(self, project: Project, outcome: Outcome) -> None:
         if isinstance(outcome, Blocked):
-            self._warn(project, f"{visible(project.name)} is left as it is: {outcome}", outcome.hint)
+            self._warn(project, f"{visible(project.name)} is left as it is: {outcome}", outcome.hint, *outcome.at)
             self._warnings.extend(outcome.told)
             return
         if outcome.kept is not None:
-            self._warn(project, f"{visible(project.name)}: {outcome.kept}", "")
+            self._warn(project, f"{visible(project.name)}: {outcome.kept}", "", "source")
         self._warnings.extend(outcome.built.warnings)
 
-    def _warn(self, project: Project, message: str, hint: str) -> None:
-        self._warnings.append(Diagnostic(project.place, message, hint, "warning"))
+    def _warn(self, project: Project, message: str, hint: str, *at: str) -> None:
+        self._warnings.append(Diagnostic(project.where(at), message, hint, "warning"))
 
     def put(self, outcomes: Mapping[str, Outcome], chosen: Collection[str]) -> Fleet:
         """The fleet with what was found on its hosts."""
@@ -248,7 +248,13 @@ def _same_compose_project(projects: Mapping[str, Project], outcomes: Mapping[str
             other = owners.setdefault((one.host, compose), name)
             if other != name:
                 message = f"its compose project on {one.host} would be {compose}, as that of {visible(other)} is"
-                yield name, Blocked(message, "give it a name of its own: runtime: {compose: {project: NAME}}")
+                hint = "give it a name of its own: runtime: {compose: {project: NAME}}"
+                yield name, Blocked(message, hint, at=("runtime",))
+
+
+def _about(problem: SourceProblem) -> tuple[str]:
+    """The key of the project's file that a problem with its source is about."""
+    return ("revision",) if problem.kind in ("vanished", "rewritten", "unknown-revision") else ("source",)
 
 
 def _when(fetched: float | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -66,18 +66,37 @@ _LIMITS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 def complaints(
-    error: ValidationError, data: Any, model: type[BaseModel], prefix: str = "", more_keys: Iterable[str] = ()
+    error: ValidationError,
+    data: Any,
+    model: type[BaseModel],
+    prefix: str = "",
+    more_keys: Iterable[str] = (),
+    *,
+    written: Callable[[Loc], str | None] = lambda _: None,
 ) -> list[Complaint]:
     """What `model` found wrong in `data`; `prefix` names the thing that `data` describes, for errors of the whole. `more_keys`
-    are keys that may stand in `data` besides the model's fields."""
+    are keys that may stand in `data` besides the model's fields. `written`: how the file spells a number."""
     details = error.errors(include_input=False, include_url=False)
-    found = [_complaint(detail, data, model, prefix, more_keys) for detail in details]
+    found = [_as_written(_complaint(detail, data, model, prefix, more_keys), data, written) for detail in details]
     meant_keys = {one.hint for one in found if one.at_key}
     return [
         one
         for one, detail in zip(found, details, strict=True)
         if detail["type"] != "missing" or f"did you mean {detail['loc'][-1]}?" not in meant_keys
     ]
+
+
+def _as_written(complaint: Complaint, data: Any, written: Callable[[Loc], str | None]) -> Complaint:
+    """With a number as the file spells it: who is told to put 1.10 into quotes must not be told to write "1.1"."""
+    spelled = None if complaint.at_key else written(complaint.loc)
+    if spelled is None:
+        return complaint
+    value, spelled = str(_value(complaint.loc, data)), visible(spelled, 60)
+
+    def mended(text: str) -> str:
+        return text.replace(f'"{value}"', f'"{spelled}"').replace(f"the number {value}", f"the number {spelled}")
+
+    return replace(complaint, message=mended(complaint.message), hint=mended(complaint.hint))
 
 
 def _complaint(detail: ErrorDetails, data: Any, model: type[BaseModel], prefix: str, more_keys: Iterable[str]) -> Complaint:
@@ -146,7 +165,7 @@ def _reachable(loc: Loc, data: Any) -> tuple[str | int, ...]:
         if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
             data = data[part]
             path.append(part)
-        elif position == len(loc) - 1 and isinstance(data, dict) and " " not in str(part):
+        elif position == len(loc) - 1 and isinstance(data, dict) and isinstance(part, str) and " " not in part:
             path.append(part)
     return tuple(path)
 

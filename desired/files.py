@@ -92,9 +92,7 @@ def read_fleet(document: Document) -> FleetFile:
     return FleetFile(settings, report, whole and document.sound, secrets)
 
 
-_IDLE = (
-    (("interval", "alerts"), "for the loop that watches the hosts, which this version does not have"),
-)
+_IDLE = ((("interval", "alerts"), "for the loop that watches the hosts, which this version does not have"),)
 """Settings that are checked and lead to nothing yet: nobody is to rely on them."""
 
 
@@ -210,7 +208,7 @@ def _settings(
         sections = () if model is FleetSettings else SECTIONS
         wrong: set[str | int] = set()
         whole = True
-        for one in complaints(error, data, model, more_keys=sections):
+        for one in complaints(error, data, model, more_keys=sections, written=lambda at: document.written((*loc, *at))):
             place = document.key_place((*loc, *one.loc)) if one.at_key or not one.loc else document.place((*loc, *one.loc))
             report.add(place, one.message, one.hint)
             wrong.update(one.loc[:1])

@@ -123,9 +123,17 @@ class Ask:
         """Where the value (or key) at `loc` among the fields was written."""
         if not loc or loc[0] == "name":
             return self.place
-        layer = next((layer for layer in self.layers if loc[0] in layer.fields), self.layers[0])
+        layer = self._layer(loc)
         full = (*layer.loc, *loc)
         return layer.document.key_place(full) if at_key else layer.document.place(full)
+
+    def _layer(self, loc: Loc) -> Layer:
+        """The file that says what stands at `loc`."""
+        return next((layer for layer in self.layers if loc and loc[0] in layer.fields), self.layers[0])
+
+    def _spelled(self, loc: Loc) -> str | None:
+        layer = self._layer(loc)
+        return layer.document.written((*layer.loc, *loc))
 
     @cached_property
     def _outcome(self) -> Spec | tuple[Diagnostic, ...]:
@@ -133,7 +141,7 @@ class Ask:
         try:
             spec: Spec = self.provider.spec.model_validate(data)
         except ValidationError as error:
-            found = complaints(error, data, self.provider.spec, visible(self._written_ref))
+            found = complaints(error, data, self.provider.spec, visible(self._written_ref), written=self._spelled)
             return tuple(Diagnostic(self.where(one.loc, at_key=one.at_key), one.message, one.hint) for one in found)
         return spec
 

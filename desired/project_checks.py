@@ -15,13 +15,24 @@ from desired.project import ProjectSettings, RuntimeSettings, tree_path
 from desired.report import Report
 from desired.sources_model import SourceProblem
 from desired.sources_url import parse_location
-from desired.text import meant, visible
+from desired.text import meant, show, visible
 from providers.tree import SENTINEL
 
 ProjectManifest = Manifest[ProjectSettings]
 
 _REVISION = re.compile(r"(?!-)[^\s~^:?*\[\\\x00-\x1f\x7f]+")
 _IN_SLOTS = ("SLOT", "PORT")
+_SYSTEM = frozenset(
+    f"/{name}"
+    for name in (
+        *("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "tmp", "usr"),
+        *("usr/bin", "usr/lib", "usr/local", "usr/local/bin", "usr/sbin", "usr/share", "var", "var/lib", "var/log"),
+        *("etc/systemd", "etc/systemd/system", "var/run", "var/tmp"),
+    )
+)
+"""Folders that are shared by everything on a host; what lies in one of them may well be a project's."""
+_KERNELS = ("/dev/", "/proc/", "/sys/")
+_MEMORY = "/var/lib/reconciler/"
 
 
 def check_file(file: ProjectManifest, wrong: set[str], report: Report) -> None:
@@ -46,6 +57,17 @@ def _source(file: ProjectManifest, report: Report) -> None:
 def _foreign(file: ProjectManifest, report: Report, key: str, why: str) -> None:
     if getattr(file.settings, key) is not None:
         report.add(file.where_key(key), f"{key} has no meaning for this source: {why}", "delete the key")
+
+
+def _deploys(file: ProjectManifest, report: Report) -> None:
+    for index, deploy in enumerate(file.settings.deploy):
+        place = file.where("deploy", index, "path")
+        if deploy.path in _SYSTEM or deploy.path.startswith(_KERNELS):
+            message = f"{visible(deploy.path, 60)} belongs to the system, and a project needs a folder of its own"
+            report.add(place, message, f"write a path like /srv/{visible(file.name, 60)}")
+        elif f"{deploy.path}/".startswith(_MEMORY):
+            message = f"in {_MEMORY.rstrip('/')} reconciler keeps what it remembers of the host"
+            report.add(place, message, f"write a path like /srv/{visible(file.name, 60)}")
 
 
 def _revision(file: ProjectManifest, report: Report) -> None:
@@ -144,10 +166,13 @@ def _expected(file: ProjectManifest, report: Report) -> None:
     settings = file.settings
     if ".env" in settings.secrets:
         return  # what it holds is known when it is opened
-    for name in settings.expect:
+    for name, wanted in settings.expect.items():
         if name not in settings.env and VARIABLE.fullmatch(name):
             message = f"expect: nothing sets {visible(name, 60)}"
             report.add(file.where_key("expect", name), message, meant(name, settings.env, "add it to env, or delete this line"))
+        elif settings.env.get(name, wanted) != wanted:
+            message = f"expect: {visible(name, 60)} is to be {show(wanted)}, and env: says {show(settings.env[name])}"
+            report.add(file.where("expect", name), message, "mend one of them")
 
 
 def _variables(file: ProjectManifest, report: Report, values: Mapping[str, str], *loc: str) -> None:
@@ -210,6 +235,7 @@ def _sealed(file: ProjectManifest, report: Report, target: str) -> None:
 _CHECKS: tuple[tuple[tuple[str, ...], Callable[[ProjectManifest, Report], None]], ...] = (
     (("source", "token", "identity"), _source),
     (("revision",), _revision),
+    (("deploy",), _deploys),
     (("strategy", "slots", "proxy", "runtime"), _slots),
     (("slots",), _two_slots),
     (("runtime", "strategy", "slots"), _unit),

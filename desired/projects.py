@@ -7,6 +7,7 @@ Offline: nothing of a project itself is looked at here, only what its file says;
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ from desired.project import Deployment, DeploySettings, Project, ProjectSettings
 from desired.project_checks import ProjectManifest, check_file
 from desired.report import Report
 from desired.schema import NAME, HostSettings
-from desired.secrets import ENDING, FOLDER, read_secret
+from desired.secrets import ENDING, FOLDER, read_secret, secret_path
 from desired.source import Source, Unusable, ancestors
 from desired.text import meant, show, visible
 from desired.yaml import Document
@@ -30,6 +31,22 @@ UNITS = "/etc/systemd/system"
 """Where the unit of a project with `runtime: {systemd: …}` is put."""
 _STAND_INS: Mapping[str, Any] = {"source": "/", "revision": "HEAD", "deploy": [{"tag": "none", "path": "/none"}]}
 """For required keys that are missing or wrong, so that the others can be checked."""
+
+_REFERENCE = re.compile(r"[a-z]+:.")
+_ELSEWHERE: Mapping[str, str] = {
+    "ensure": "to remove the project from its hosts, delete its file",
+    "follows": "a project follows its source; what comes first stands in needs",
+    "branch": "write revision: BRANCH",
+    "tag": "write revision: TAG; a tag of hosts stands in deploy: {tag: NAME, path: /srv/NAME}",
+    "commit": "write revision: COMMIT",
+    "repo": "write source: URL",
+    "repository": "write source: URL",
+    "url": "write source: URL",
+    "host": "write deploy: {host: NAME, path: /srv/NAME}",
+    "hosts": "write deploy: [{host: NAME, path: /srv/NAME}]",
+    "path": "write deploy: {host: NAME, path: /srv/NAME}",
+}
+"""What people write who know another tool, and how it is said here."""
 
 
 @dataclass(eq=False)
@@ -70,9 +87,10 @@ def _project(document: Document, name: str, data: dict[str, Any], report: Report
     try:
         settings = ProjectSettings.model_validate(given)
     except ValidationError as error:
-        for one in complaints(error, given, ProjectSettings) if not lost else ():
+        for one in complaints(error, given, ProjectSettings, written=document.written) if not lost else ():
             place = document.key_place(one.loc) if one.at_key or not one.loc else document.place(one.loc)
-            report.add(place, one.message, one.hint)
+            elsewhere = _ELSEWHERE.get(str(one.loc[0])) if one.at_key and len(one.loc) == 1 else None
+            report.add(place, one.message, elsewhere or one.hint)
         wrong |= {str(detail["loc"][0]) for detail in error.errors(include_input=False, include_url=False) if detail["loc"]}
         rest = {key: value for key, value in given.items() if key not in wrong}
         settings = ProjectSettings.model_validate({**_STAND_INS, **rest})
@@ -202,9 +220,18 @@ class Projects:
             place = one.file.where("needs", index)
             if target in own:
                 report.add(place, f"needs: {visible(target)} is part of this project", "take it out of the list")
+            elif not _REFERENCE.match(target):
+                message = f'needs: "{visible(target, 60)}" is not the reference of a resource'
+                report.add(place, message, "write its kind and its name, as in service:docker")
             elif target not in known:
                 hint = meant(target, known, "declare it there, or bring in the bundle that does")
                 report.add(place, f"needs: {visible(target)} is not declared on a host that this goes to", hint)
+
+
+def encrypted_files(settings: ProjectSettings) -> frozenset[str]:
+    """The paths of the fleet's encrypted files that a project uses."""
+    token = () if settings.token is None else (secret_path(settings.token.secret),)
+    return frozenset((*(secret.file for secret in settings.secrets.values()), *token))
 
 
 def _encrypted(file: ProjectFile) -> Iterator[tuple[str, Place]]:

@@ -54,6 +54,8 @@ def parse_recipient(line: str) -> Recipient:
     if match is None or not line.isprintable():
         _refuse_private(line)
         hint = "write a public key: age1…, ssh-ed25519 … or ssh-rsa …"
+        if line.startswith(("/", "~", "./", "../")):
+            hint = "if a file was meant, there is none of that name; otherwise " + hint
         raise BadRecipient("this is no public key that secrets can be encrypted for", hint)
     text = match["key"]
     try:
@@ -64,8 +66,11 @@ def parse_recipient(line: str) -> Recipient:
 
 
 def _refuse_private(line: str) -> None:
-    if line.upper().startswith("AGE-SECRET-KEY-") or "PRIVATE KEY" in line:
-        raise BadRecipient("this is a private key, which belongs to nobody else", "give the public one: age-keygen -y FILE")
+    message = "this is a private key, which belongs to nobody else"
+    if line.upper().startswith("AGE-SECRET-KEY-"):
+        raise BadRecipient(message, "give the public one: age-keygen -y FILE")
+    if "PRIVATE KEY" in line:
+        raise BadRecipient(message, "give the public one: FILE.pub, or what ssh-keygen -y -f FILE prints")
 
 
 def _why_not(text: str) -> str:

@@ -47,7 +47,7 @@ def resolve(text: str) -> Scalar:
 def _integer(text: str) -> int:
     if len(text) > 1 and text[0] == "0" and text.isdigit():
         raise NotPlain(
-            f'a number with a leading zero is octal to some and decimal to others: write it in quotes, "{text[:20]}"'
+            f'a number with a leading zero is octal to some and decimal to others: write it in quotes, "{text[:64]}"'
         )
     if len(text) > 24:
         raise NotPlain("the number is too large; write it in quotes if it is meant as text")

@@ -59,11 +59,13 @@ class Finding:
     def diagnostic(self, whose: str = "", severity: Literal["error", "warning"] = "error") -> Diagnostic:
         """For the person who put it there. `whose` names the project where it is not the fleet's own file."""
         where = f" in {visible(whose)}" if whose else ""
+        # What is shipped is all that is searched: a project's tests and documentation seldom belong on a host.
+        spare = f", or do not ship it: exclude: [/{visible(self.path, 200)}]" if whose else ""
         return Diagnostic(
             Place(f"{visible(whose)}:{visible(self.path, 200)}" if whose else visible(self.path, 200), self.line, 1),
             f"this looks like {self.title}{where} (rule {visible(self.rule, 60)})",
             "move it to secrets/ with `reconcile secret encrypt`, and replace it where it is used: git remembers it; "
-            f"or, if it is none, allow it with a line in {ALLOW}: {self.fingerprint}  # why",
+            f"or, if it is none, allow it with a line in {ALLOW}: {self.fingerprint}  # why{spare}",
             severity,
         )
 

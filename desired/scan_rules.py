@@ -44,7 +44,7 @@ RULES = (
         "aws-secret-key",
         "an AWS secret key",
         "secret",
-        r"(?i:aws)?.{0,4}(?i:secret.{0,2}(?:access.{0,2})?key)[\"']?\s{0,4}(?:=>|[:=])\s{0,4}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
+        r"(?i:secret.{0,2}(?:access.{0,2})?key)[\"']?\s{0,4}(?:=>|[:=])\s{0,4}[\"']?([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
     ),
     _rule("google-api-key", "a Google API key", "AIza", r"\b(AIza[0-9A-Za-z_-]{35})(?![0-9A-Za-z_-])"),
     _rule("google-oauth", "a Google OAuth secret", "GOCSPX- ya29.", r"\b(GOCSPX-[0-9A-Za-z_-]{28}|ya29\.[0-9A-Za-z_-]{50,})"),
@@ -185,7 +185,7 @@ _EXAMPLE = re.compile(
 )
 _JWT_EXAMPLE = b"SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
 _SOMEBODY = re.compile(
-    rb"(?i)(?:my|your|the|some|a|db|user|super|app|test|new|old)?[-_]?(?:secret|pass(?:word|wd|phrase)?|pw|pwd|token|key|auth)[0-9]{0,3}"
+    rb"(?i)(?:my|your|the|some|a|db|user|super|app|test|new|old|auth|access)?[-_]?(?:secret|pass(?:word|wd|phrase)?|pw|pwd|token|key|auth)[0-9]{0,3}"
     rb"|user(?:name)?|admin|root|guest|postgres|mysql|mongo|redis|rabbitmq|test(?:ing)?|demo|foo|bar|baz|anonymous|pserver:.*|none|null|[0-9.]+(?:,.*)?|x+"
 )
 _FILLED_IN = (b"$", b"%", b"{", b"<", b"[", b"*")

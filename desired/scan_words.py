@@ -1,8 +1,8 @@
 """Finds passwords and tokens that have no form of their own, by the word before them: `DB_PASSWORD=…`, `"token": "…"`.
 
 Used by `scan.py`, with care: most of what stands behind such words is a name, a call or a placeholder. How careful depends on
-the file: in settings a value may stand without quotes, in programs it may not, in prose only what nobody could have made up
-counts, and in lists of versions and digests nothing does.
+the file: in settings a value may stand without quotes, in programs it may not, in prose and in tests only what nobody could
+have made up counts, and in lists of versions and digests nothing does.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ _LISTING = re.compile(
     r"|.*\.(?:lock|map|svg|csv|tsv|ipynb|po|pot|sum|pub|crt|patch|diff))"
 )
 _PROSE = re.compile(r".*\.(?:md|mdx|rst|html?|adoc|tex|asc|[1-8])")
+_TESTS = re.compile(
+    r"(?:.*/)?(?:(?:tests?|__tests__|testdata|fixtures|specs?)/.*"
+    r"|(?:test_[^/]*|conftest)\.py|[^/]*(?:_test\.[a-z]+|[._-](?:spec|test)\.[a-z]+|_spec\.rb|tests?\.(?:php|java|kt|cs)))"
+)
+"""Programs that test programs: what they log in with was made up for it."""
 _SETTINGS = re.compile(
     r"[^.]+|\.[^.]+|\.env.*|.*\.(?:env|ya?ml|ini|cfg|conf|cnf|config|toml|properties|json5?|xml|sh|bash|zsh|tf|tfvars|service"
     r"|txt|j2|sql|plist|local|prod|production|development|staging|sample|dist)"
@@ -69,12 +74,15 @@ _UUID = re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 def sort_of(path: str) -> Sort:
     """What kind of text a file holds, by its name."""
-    name = path.rpartition("/")[2].lower()
+    path = path.lower()
+    name = path.rpartition("/")[2]
     if _LISTING.fullmatch(name):
         return "listing"
     if _PROSE.fullmatch(name):
         return "prose"
-    return "settings" if _SETTINGS.fullmatch(name) else "program"
+    if _SETTINGS.fullmatch(name):
+        return "settings"
+    return "prose" if _TESTS.fullmatch(path) else "program"
 
 
 def word_hits(data: bytes, lowered: bytes, sort: Sort) -> Iterator[Hit]:

@@ -38,7 +38,7 @@ _HAS_LIBYAML: Final[bool] = bool(pyyaml.__with_libyaml__)
 class Node:
     """Where one value stands, and the values in it."""
 
-    __slots__ = ("children", "column", "key", "line", "size")
+    __slots__ = ("children", "column", "key", "line", "size", "written")
 
     def __init__(self, line: int, column: int) -> None:
         self.line = line
@@ -48,6 +48,8 @@ class Node:
         self.children: dict[str | int, Node] | None = None
         self.size = 1
         """Values in it, itself included and aliases expanded."""
+        self.written: str | None = None
+        """A number as it stands in the file, where it would be printed otherwise: 1.10, 1e10, 0x1F."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Document:
         if node is None or node.key is None:
             return self.place(loc)
         return Place(self.file, *node.key)
+
+    def written(self, loc: Loc) -> str | None:
+        """The number at `loc` as it was written, where that is not how it is printed."""
+        node = self._find(loc)
+        return node.written if node else None
 
     def _find(self, loc: Loc) -> Node | None:
         node = self.root
@@ -279,6 +286,8 @@ class _Composer:
             except NotPlain as refused:
                 self.problem(line, column, str(refused))
         node = Node(line, column)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and str(value) != text:
+            node.written = text
         self._count(1, mark)
         self._remember(event, value, node)
         self._put(value, node)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from desired.deployments import Deployed
-from desired.sources_model import Commits, SourceProblem
+from desired.sources_model import HEX, Commits, SourceProblem
 from providers.base import Detail
 from providers.releases import ReleaseSpec
 from reconciler.draft import Draft, Planned, with_details
@@ -40,6 +40,8 @@ def _notes(planned: Planned, project: Deployed) -> tuple[str, ...]:
     try:
         if before is None:
             return (f"commit {short(project.commit)}, for the first time here",)
+        if not HEX.fullmatch(before):
+            return (f"commit {short(project.commit)}; which one is there now cannot be told",)
         return _history(project.commits(before, SUBJECTS))
     except SourceProblem as problem:
         return (f"what lies between cannot be told: {problem}",)

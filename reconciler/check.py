@@ -22,6 +22,7 @@ from reconciler.errors import Exit
 from reconciler.fleet_run import HostRun
 from reconciler.plan import Action, HostPlan
 from reconciler.remembered import Remembered
+from reconciler.render.words import told
 from reconciler.text import plural
 
 PATHS = 20
@@ -321,7 +322,7 @@ def drift_words(action: Action) -> list[str]:
     """What was done to another resource on the host, as far as the probe saw it."""
     if action.action == "create":
         return [f"{action.ref} is gone"]
-    return [f"{action.ref}: {item.field} is {item.before}, not {item.after}" for item in action.fields] or [action.ref]
+    return [f"{action.ref}: {item.field} is {item.before}, not {item.after}" for item in told(action)] or [action.ref]
 
 
 def with_distance(report: Deployed, distance: Distance) -> Deployed:

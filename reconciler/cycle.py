@@ -221,7 +221,7 @@ async def _verify_and_record(
     unconverged = {
         planned.ref: tuple(sorted(planned.change.fields)) or (planned.change.action,)
         for planned in after.changes
-        if planned.ref in done | upset
+        if planned.ref in upset or (planned.ref in done and planned.why != "due")
     }
     unconverged |= {doubt.resource.ref: (f"unknown: {doubt.reason}",) for doubt in after.doubts if doubt.resource.ref in done}
     failed = failures or unconverged or any(fate != "done" for fate in outcome_fates.values()) or drafted.doubts

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -177,6 +178,20 @@ def sandbox(*, keep: bool) -> Iterator[Path]:
             shutil.rmtree(root)
 
 
+@contextmanager
+def caching_in(folder: Path) -> Iterator[None]:
+    """What the commands would keep for later, below the home, is kept with the story."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["XDG_CACHE_HOME"]
+        else:
+            os.environ["XDG_CACHE_HOME"] = before
+
+
 def tell(screen: Screen, run: Run, *, keep: bool = False, picture: Path | None = None) -> None:
     """Tells the story; with `picture`, also draws it as SVG."""
     recorder = Recorder(screen.out)
@@ -184,7 +199,7 @@ def tell(screen: Screen, run: Run, *, keep: bool = False, picture: Path | None =
         screen = Screen(recorder, screen.err, screen.input, color=True, width=WIDTH)
     with sandbox(keep=keep) as root:
         (root / "fleet").mkdir()
-        with contextlib.chdir(root / "fleet"):
+        with contextlib.chdir(root / "fleet"), caching_in(root / "cache"):
             Story(root, screen, run, create_repository(root / "fleet")).tell()
     if picture is not None:
         draw(recorder.getvalue(), picture)

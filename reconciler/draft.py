@@ -110,13 +110,16 @@ class Orphans:
     released: Mapping[str, str] = field(default_factory=dict)
     """Let go without being removed: reference → reason."""
     kept: frozenset[str] = frozenset()
-    """Ours still, and removed when nothing that is declared lies in them any more."""
+    """Ours still, and removed when nothing that is declared lies in them, or is to take their place, any more."""
 
 
 def orphans(host: Host, inventory: Inventory) -> Orphans:
-    """Sorts what left the repository."""
+    """Sorts what left the repository. A release removes what it installed and nothing beside it: the folder in which it lies,
+    and what else lies in that, may well stay."""
     declared = {resource.ref for resource in host.resources}
-    paths = {path for resource in host.resources if (path := provider_of(resource.ref).path(resource.spec)) is not None}
+    paths = {
+        path: resource.ref for resource in host.resources if (path := provider_of(resource.ref).path(resource.spec)) is not None
+    }
     used = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
     remove: list[Resource] = []
     released: dict[str, str] = {}
@@ -130,15 +133,24 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
             released[ref] = _left_behind(ref)
         elif spec is None:
             released[ref] = "it was recorded by another version of this program, which alone knows how to remove it"
-        elif path in paths:
-            released[ref] = "its path belongs to another resource now"
-        elif path in used:
+        elif (heir := _heir(spec, path, paths)) is not None:
+            if spec.kind == "release" and heir not in inventory.resources:
+                kept.add(ref)  # the project under another name, which has not taken it over yet
+            else:
+                released[ref] = "its path belongs to another resource now"
+        elif path in used and spec.kind != "release":
             kept.add(ref)
         else:
             remove.append(Resource(spec=spec, place=Place("no longer in the repository")))
     neighbours = {item.ref: provider_of(item.ref).path(item.spec) for item in (*host.resources, *remove)}
     adjusted = [replace(item, spec=provider_of(item.ref).adjust(item.spec, neighbours)) for item in remove]
     return Orphans(tuple(adjusted), released, frozenset(kept))
+
+
+def _heir(spec: Spec, path: str | None, paths: Mapping[str, str]) -> str | None:
+    """Who owns a path now. The folder of a project may be declared as well, and then stays without it."""
+    heir = None if path is None else paths.get(path)
+    return None if heir is not None and spec.kind == "release" and heir.startswith("directory:") else heir
 
 
 def _left_behind(ref: str) -> str:
@@ -167,7 +179,7 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
     notices: dict[str, tuple[str, ...]] = {}
     for resource in host.resources:
         _compare(resource, _why(resource, inventory), snapshot, changes, doubts)
-        if told := _notices(resource, snapshot):
+        if told := (*_left(resource, inventory), *_notices(resource, snapshot)):
             notices[resource.ref] = told
     staying = _staying(left.remove, snapshot)
     for resource in sorted(left.remove, key=_removal_order, reverse=True):
@@ -175,7 +187,11 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
             _compare(resource, "pruned", snapshot, changes, doubts)
     changes += _foreseen(host, snapshot, changes)
     blocked = _blocked(host, changes, doubts)
-    settled = [replace(planned, held=_policy(host, planned) or blocked.get(planned.ref)) for planned in changes]
+    heirs = _heirs(host, doubts, blocked)
+    settled = [
+        replace(planned, held=_policy(host, planned) or blocked.get(planned.ref) or _inherited(planned, heirs))
+        for planned in changes
+    ]
     refreshes = _refreshes(host, settled, inventory, blocked | {doubt.resource.ref: "it is unknown" for doubt in doubts})
     released = {**left.released, **staying}
     return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released, notices)
@@ -184,6 +200,15 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
 def _notices(resource: Resource, snapshot: Snapshot) -> tuple[str, ...]:
     provider, before = provider_of(resource.ref), snapshot.answers.get(resource.ref)
     return provider.notices(resource.spec, before) if isinstance(before, State) else ()
+
+
+def _left(resource: Resource, inventory: Inventory) -> tuple[str, ...]:
+    """A project that moves to another folder leaves the old one as it is: there may be data in it, and it may be running."""
+    entry = inventory.resources.get(resource.ref)
+    old = entry.spec.get("path") if entry is not None and entry.made and resource.spec.kind == "release" else None
+    if not isinstance(old, str) or old == getattr(resource.spec, "path", old):
+        return ()
+    return (f"what was deployed in {old} stays there, no longer managed: remove it by hand when nothing runs from it",)
 
 
 def _foreseen(host: Host, snapshot: Snapshot, changes: Sequence[Planned]) -> list[Planned]:
@@ -282,6 +307,23 @@ def _blocked(host: Host, changes: Iterable[Planned], doubts: Iterable[Doubt]) ->
             held.setdefault(resource.ref, waiting)
             blocked[resource.ref] = f"it needs {waiting}"
     return blocked
+
+
+def _heirs(host: Host, doubts: Iterable[Doubt], blocked: Mapping[str, str]) -> dict[str, str]:
+    """Paths whose new owner cannot take them over now: path → why."""
+    unready = {doubt.resource.ref: "left as it is" if doubt.refused else "unknown" for doubt in doubts}
+    unready |= dict.fromkeys(blocked, "held back")
+    return {
+        path: f"{resource.ref}, which is to take its place, is {unready[resource.ref]}"
+        for resource in host.resources
+        if resource.ref in unready and (path := provider_of(resource.ref).path(resource.spec)) is not None
+    }
+
+
+def _inherited(planned: Planned, heirs: Mapping[str, str]) -> str | None:
+    """Why what left the repository goes on for now. A project that gets another name is not stopped before it can start
+    under the new one."""
+    return heirs.get(getattr(planned.resource.spec, "path", "")) if planned.why == "pruned" else None
 
 
 def _policy(host: Host, planned: Planned) -> str | None:

@@ -18,8 +18,8 @@ from reconciler.cli.commands import Cli, FleetCommand, pass_cli
 def diff(cli: Cli, old: str, new: str, *, worktree: bool, diff: bool, as_json: bool) -> int:
     """Show which resources differ between two commits, without any host.
 
-    REV2 is HEAD unless it is given. What a host is really like is not asked: that is what plan does. Exit code 0, or 1 when
-    one of the two commits is not valid.
+    REV2 is HEAD unless it is given. What a host is really like is not asked, nor what lies between two revisions of a project:
+    that is what plan does. Exit code 0, or 1 when one of the two commits is not valid.
     """
     if worktree and new != "HEAD":
         raise click.UsageError("either REV2 or --worktree, not both")

@@ -104,4 +104,7 @@ def refuse_different(saved: Plan, fresh: Plan) -> None:
         for ref in host.differing(before.get(host.host, HostPlan(host=host.host)))
     ]
     if lines:
-        raise Stale("the hosts have moved since the plan was made, in: " + listing(lines, 20), "look at a new plan")
+        raise Stale(
+            "what is to be done is not what the plan shows any more, in: " + listing(lines, 20),
+            "hosts or sources of projects have moved since it was made: look at a new plan",
+        )

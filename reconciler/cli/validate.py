@@ -30,13 +30,14 @@ def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
     from reconciler.render.lines import line
     from reconciler.text import plural
 
-    commit, hosts, resources = None, 0, 0
+    commit, hosts, projects, resources = None, 0, 0, 0
     try:
         loaded = load_fleet(cli.folder, revision, worktree=worktree)
         commit = loaded.fleet.commit
         diagnostics = tuple(sorted([*loaded.fleet.warnings, *scanned(cli.folder, loaded, worktree=worktree)]))
         uncommitted = loaded.uncommitted
-        hosts, resources = len(loaded.fleet.hosts), sum(len(host.resources) for host in loaded.fleet.hosts.values())
+        hosts, projects = len(loaded.fleet.hosts), len(loaded.fleet.projects)
+        resources = sum(len(host.resources) for host in loaded.fleet.hosts.values())
     except Invalid as invalid:
         diagnostics, uncommitted = invalid.diagnostics, invalid.uncommitted
     valid = not any(one.severity == "error" for one in diagnostics)
@@ -47,6 +48,7 @@ def validate(cli: Cli, revision: str, *, worktree: bool, as_json: bool) -> int:
         if diagnostics:
             cli.screen.show(line((count_words(diagnostics), "bold")))
         if valid:
-            cli.screen.show(line(("valid", "green"), f": {plural(hosts, 'host')}, {plural(resources, 'resource')}"))
+            described = f", {plural(projects, 'project')}" if projects else ""
+            cli.screen.show(line(("valid", "green"), f": {plural(hosts, 'host')}, {plural(resources, 'resource')}{described}"))
     tell_uncommitted(uncommitted, cli.screen, "were not looked at; --worktree checks them")
     return Exit.OK if valid else Exit.INVALID

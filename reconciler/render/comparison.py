@@ -7,7 +7,8 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
-from desired.compare import Action, Comparison, FieldChange, HostChange, ResourceChange
+from desired.compare import Action, Comparison, FieldChange, HostChange, ProjectChange, ResourceChange
+from desired.text import listing
 from reconciler.render.lines import BLANK, Line, Style, line
 from reconciler.render.terminal import diff_lines
 from reconciler.render.words import short
@@ -30,6 +31,9 @@ def comparison_lines(comparison: Comparison, *, diff: bool = True) -> Iterator[L
     if comparison.known_hosts:
         yield line(("hosts/known_hosts", "bold"), ": the pinned host keys differ")
         yield BLANK
+    for project in comparison.projects:
+        yield from _project(project)
+        yield BLANK
     for host in comparison.hosts:
         yield from _host(host, diff=diff)
         yield BLANK
@@ -50,6 +54,26 @@ def _host(host: HostChange, *, diff: bool) -> Iterator[Line]:
     yield from _fields(host.settings, 2)
     for resource in host.resources:
         yield from _resource(resource, diff=diff)
+
+
+def _project(project: ProjectChange) -> Iterator[Line]:
+    sign, style = _SIGNS[project.action]
+    words = {
+        "add": f"new project, on {listing(project.hosts) or 'no host'}",
+        "change": f"on {listing(project.hosts) or 'no host'}",
+        "remove": f"no longer in the fleet: what it installed on {listing(project.hosts)} is removed" if project.hosts else "",
+    }
+    yield line(
+        (sign, style),
+        ("project ", "bold"),
+        (project.name, "bold"),
+        f"  {words[project.action]}",
+        (f"  {project.place}", "dim"),
+        hang=2,
+    )
+    yield from _fields(project.fields, 6)
+    for path in project.secrets:
+        yield line(f"{path}: another secret (not shown)", indent=6)
 
 
 def _resource(resource: ResourceChange, *, diff: bool) -> Iterator[Line]:
@@ -74,8 +98,13 @@ def _summary(comparison: Comparison) -> str:
     counts = {action: sum(one.action == action for host in comparison.hosts for one in host.resources) for action in _SIGNS}
     words = {"add": "added", "change": "changed", "remove": "removed"}
     parts = [f"{count} {words[action]}" for action, count in counts.items() if count]
-    resources = f"{', '.join(parts)} on " if parts else "settings of "
-    return f"{resources}{plural(len(comparison.hosts), 'host')}." if comparison.hosts else "Settings of the fleet changed."
+    told = []
+    if comparison.projects:
+        told.append(plural(len(comparison.projects), "project differs", "projects differ"))
+    if comparison.hosts:
+        resources = f"{', '.join(parts)} on " if parts else "settings of "
+        told.append(f"{resources}{plural(len(comparison.hosts), 'host')}")
+    return f"{'; '.join(told)}." if told else "Settings of the fleet changed."
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:

@@ -10,7 +10,18 @@ import re
 from collections.abc import Iterator
 
 from reconciler.plan import Action, HostPlan, Plan
-from reconciler.render.words import SIGNS, cause_words, headline, problem_words, ran, source_words, summary_words
+from reconciler.render.words import (
+    SIGNS,
+    alike,
+    cause_words,
+    doubt_words,
+    headline,
+    problem_words,
+    ran,
+    source_words,
+    summary_words,
+    told,
+)
 from reconciler.text import plural, visible
 
 OPEN_LINES = 12
@@ -50,9 +61,9 @@ def _host(host: HostPlan, plan: Plan, *, diff: bool) -> Iterator[str]:
         return
     for action in host.actions:
         yield from _action(action, host, plan, diff=diff)
-    for item in host.unknown:
-        sign, word = ("!", "left as it is") if item.refused else ("?", "unknown")
-        yield f"- `{sign}` {_code(item.ref)} **{word}**: {_code(item.reason)}"
+    for items in alike(host.unknown):
+        sign, word = doubt_words(items)
+        yield f"- `{sign}` {', '.join(_code(item.ref) for item in items)} **{word}**: {_code(items[0].reason)}"
     yield from (f"- ⚠ {_code(ref)} {_code(notice)}" for ref, notices in host.notices.items() for notice in notices)
     for ref, reason in host.released.items():
         yield f"- `·` {_code(ref)} stays on the host, no longer managed: {_code(reason)}"
@@ -66,14 +77,15 @@ def _action(action: Action, host: HostPlan, plan: Plan, *, diff: bool) -> Iterat
     yield f"- `{SIGNS[action.action]}` {_code(action.ref)} {_plain(what)}{held}"
     pieces = cause_words(action, host, plan)
     yield "  - " + "".join(piece if isinstance(piece, str) else _code(piece.text) for piece in pieces)
-    for item in () if ran(action) else action.fields:
+    for item in () if ran(action) else told(action):
         if action.action == "create":
             yield f"  - {_code(item.field)}: {_code(item.after)}"
         elif not (item.field == "content" and action.diff and diff):
             yield f"  - {_code(item.field)}: {_code(item.before)} → {_code(item.after)}"
     if action.unsure is not None:
         yield f"  - cannot be known yet: {_code(action.unsure)}"
-    yield from (f"  - {_code(note)}" for note in action.notes)
+    for note in action.notes:  # a list in a list, where a note belongs to the one above it
+        yield f"{'    ' if note.startswith('  ') else '  '}- {_code(note.strip())}"
     if action.brings:
         yield f"  - brings: {', '.join(map(_code, action.brings))}"
     if action.removes:

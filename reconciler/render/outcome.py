@@ -11,7 +11,7 @@ from reconciler.order import REFRESH
 from reconciler.plan import Action, HostPlan
 from reconciler.render.lines import BLANK, Line, Style, line
 from reconciler.render.terminal import names_line
-from reconciler.render.words import done_words
+from reconciler.render.words import alike, done_words, doubt_words
 from reconciler.text import plural
 
 OUTPUT_LINES = 20
@@ -67,9 +67,11 @@ def _host(plan: HostPlan, outcome: Outcome) -> Iterator[Line]:
         yield line(("↺ ", "alarm"), (ref, "bold"), "  rolled back: what served before serves again", indent=2, hang=4)
     for name, fields in outcome.unconverged.items():
         yield line(("✗ ", "red"), (name, "bold"), ("  did not converge: ", "red"), ", ".join(fields), indent=2, hang=4)
-    for item in plan.unknown:
-        sign, word = ("! ", "left as it is") if item.refused else ("? ", "unknown, left alone")
-        yield line((sign, "alarm"), (item.ref, "bold"), f"  {word}: {item.reason}", indent=2, hang=4)
+    for items in alike(plan.unknown):
+        sign, word = doubt_words(items)
+        word += "" if items[0].refused else ", left alone"
+        refs = ", ".join(item.ref for item in items)
+        yield line((f"{sign} ", "alarm"), (refs, "bold"), f"  {word}: {items[0].reason}", indent=2, hang=4)
 
 
 def _state(outcome: Outcome) -> str:

@@ -10,7 +10,19 @@ from types import MappingProxyType
 
 from reconciler.plan import Action, HostPlan, Plan, Sign
 from reconciler.render.lines import BLANK, Line, Span, Style, line
-from reconciler.render.words import SIGNS, budget_words, cause_words, headline, problem_words, ran, source_words, summary_words
+from reconciler.render.words import (
+    SIGNS,
+    alike,
+    budget_words,
+    cause_words,
+    doubt_words,
+    headline,
+    problem_words,
+    ran,
+    source_words,
+    summary_words,
+    told,
+)
 from reconciler.text import plural
 
 STYLES: Mapping[Sign, Style] = MappingProxyType({"create": "green", "change": "yellow", "delete": "red", "refresh": "cyan"})
@@ -67,10 +79,17 @@ def _host_lines(hosts: Sequence[HostPlan], plan: Plan, shown: dict[str, str], *,
         shown.setdefault(key, host.host)
         yield title
         yield from more
-    for item in host.unknown:
-        sign, word = ("! ", "left as it is") if item.refused else ("? ", "unknown")
-        yield line((sign, "alarm"), (item.ref, "bold"), f"  {word}: {item.reason}", indent=2, hang=4)
-        yield line((f"nothing is done to it, nor to what needs it; {item.place}", "dim"), indent=6)
+    for items in alike(host.unknown):
+        sign, word = doubt_words(items)
+        yield line(
+            (f"{sign} ", "alarm"),
+            (", ".join(item.ref for item in items), "bold"),
+            f"  {word}: {items[0].reason}",
+            indent=2,
+            hang=4,
+        )
+        it = "it" if len(items) == 1 else "them"
+        yield line((f"nothing is done to {it}, nor to what needs {it}; {items[0].place}", "dim"), indent=6)
     for ref, notices in host.notices.items():
         for notice in notices:
             yield line(("! ", "yellow"), (ref, "bold"), f"  {notice}", indent=2, hang=4)
@@ -142,7 +161,7 @@ def _fields(action: Action, *, diff: bool) -> Iterator[Line]:
         if known:
             yield line(("with ", "dim"), ", ".join(known), indent=6)
         return
-    for item in () if ran(action) else action.fields:
+    for item in () if ran(action) else told(action):
         if item.field == "content" and action.diff and diff:
             continue
         yield line(f"{item.field}: ", (item.before, "red"), " → ", (item.after, "green"), indent=6)

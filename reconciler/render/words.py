@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from reconciler.plan import Action, HostPlan, Plan, Sign
+from reconciler.plan import Action, FieldChange, HostPlan, Plan, Sign, UnknownResource
 from reconciler.text import plural
 
 SIGNS: Mapping[Sign, str] = MappingProxyType({"create": "+", "change": "~", "delete": "-", "refresh": "↻"})
 SHORT = 10
 """Digits of a commit id that are shown."""
+_FILES = frozenset({"edited", "missing", "modes"})
+"""Fields of a release that hold its files which are not as they were left."""
+_DIGEST = re.compile(r"[0-9a-f]{32,64}")
 
 
 def short(commit: str | None) -> str:
@@ -29,9 +33,44 @@ def headline(action: Action) -> str:
         return action.verb or "refresh"
     if ran(action):
         return "run"
+    if action.action == "change" and action.fields and _FILES.issuperset(item.field for item in action.fields):
+        return "put back files"
     if action.action == "change":
-        return f"change {listing([item.field for item in action.fields])}" if action.fields else "change"
+        return f"change {listing([item.field for item in told(action)])}" if action.fields else "change"
     return "create" if action.action == "create" else "remove"
+
+
+def told(action: Action) -> list[FieldChange]:
+    """The fields that say something to a person, ids and digests cut to what one compares by eye. That a tree is another one
+    goes without saying where its commit is."""
+    names = {item.field for item in action.fields}
+    untold = {"tree"} if "commit" in names else set()
+    if action.notes:  # which name the files, and say of how many
+        untold |= _FILES
+    return [
+        FieldChange(field=item.field, before=_brief(item.before), after=_brief(item.after))
+        for item in action.fields
+        if item.field not in untold
+    ]
+
+
+def _brief(text: str) -> str:
+    return text[:SHORT] if _DIGEST.fullmatch(text) else text
+
+
+def alike(unknown: Sequence[UnknownResource]) -> list[list[UnknownResource]]:
+    """Resources of which exactly the same is told, together: all of a project that is left as it is."""
+    groups: dict[tuple[str, str, bool], list[UnknownResource]] = {}
+    for item in unknown:
+        groups.setdefault((item.reason, item.place, item.refused), []).append(item)
+    return list(groups.values())
+
+
+def doubt_words(items: Sequence[UnknownResource]) -> tuple[str, str]:
+    """(sign, words) for resources of which the same is told."""
+    if items[0].refused:
+        return "!", "left as it is" if len(items) == 1 else "left as they are"
+    return "?", "unknown"
 
 
 def ran(action: Action) -> bool:

@@ -38,7 +38,7 @@ def test_it_is_stale_when_the_host_has_moved(saved: Path, console: Console, sand
     (sandbox / "motd").write_text("somebody was faster\n")
     applied = console("apply", "--plan", str(saved), "--yes")
     assert applied.code == 6, applied
-    assert f"the hosts have moved since the plan was made, in: nas file:{sandbox}/motd" in applied.err
+    assert f"what is to be done is not what the plan shows any more, in: nas file:{sandbox}/motd" in applied.err
     assert (sandbox / "motd").read_text() == "somebody was faster\n"
 
 

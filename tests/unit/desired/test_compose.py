@@ -228,7 +228,7 @@ def test_how_many_containers_a_service_has_is_known_or_left_open() -> None:
         (SHOP, {"services": ("wep",)}, "there is no service wep in compose.yaml", "did you mean web?"),
         (SHOP, {"files": ("prod.yaml",)}, "prod.yaml is not in the project's tree", ""),
         (compose("services:\n  a: {image: [\n"), {}, "compose.yaml:3:1: ", ""),
-        (compose("services: {a: {<<: *b}}"), {}, "compose.yaml:1:20: found undefined alias", ""),
+        (compose("services: {a: {<<: *b}}"), {}, "compose.yaml:1:20: this is not YAML: found undefined alias", ""),
         (compose("services: {a: 1}"), {}, "services.a is to be a mapping, and is the number 1", ""),
         (compose("services: {}"), {}, "has no services", ""),
         (compose("services: {'a b': {image: x}}"), {}, '"a b" cannot be the name of a service', ""),
@@ -248,7 +248,7 @@ def test_a_mistake_is_told_with_its_file_and_what_to_do(
 
 
 def warnings(files: dict[str, str], **more: Any) -> tuple[str, ...]:
-    return compose_warnings(ComposeSettings(), tree(files), project(**more))
+    return compose_warnings(ComposeSettings(), tree(files), project(**{"env": {"PORT": "80"}, **more}))
 
 
 def test_data_that_lies_in_a_release_is_told_before_it_is_lost() -> None:

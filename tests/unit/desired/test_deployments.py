@@ -200,7 +200,7 @@ def test_a_source_that_does_not_answer_keeps_its_last_commit(works: Works) -> No
     assert blocked(found) == {}
     assert tree(found) == tree(before)
     (told,) = warnings(found)
-    assert told.startswith("projects/site.yaml:1:1: warning: site: there is no repository at ")
+    assert told.startswith("projects/site.yaml:1:9: warning: site: there is no repository at ")
     assert f"{tree(before).commit[:10]}, which it was on 20" in told
     assert "stays in force" in told
 

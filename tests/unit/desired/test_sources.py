@@ -159,9 +159,9 @@ def test_a_rewritten_branch_is_not_followed_unless_that_is_allowed(origin: Origi
         sources.refresh()
         found = problem(sources, origin.wanted())
         assert (found.kind, found.last) == ("rewritten", old)
-        assert old in str(found)
-        assert new in str(found)
+        assert f"it was {old[:10]}, and is now {new[:10]}" in str(found)
         assert "rewritten: allow" in found.hint
+        assert f"revision: {new}" in found.hint
     assert sources.resolve(origin.wanted(rewritten="allow")).commit == new
     sources.refresh()
     assert sources.resolve(origin.wanted()).commit == new
@@ -210,7 +210,8 @@ def test_a_vanished_branch_is_told_with_the_commit_that_it_was(origin: Origin, s
     found = problem(sources, origin.wanted("live"))
     assert (found.kind, found.last) == ("vanished", commit)
     assert found.fetched is not None
-    assert commit in str(found)
+    assert f"it was last seen at {commit[:10]}" in str(found)
+    assert f"revision: {commit}" in found.hint
 
 
 def test_a_repository_that_became_empty_is_a_vanished_branch(origin: Origin, sources: Sources) -> None:
