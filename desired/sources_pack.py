@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import SortMode
+from pygit2.enums import ObjectType, SortMode
 
 
 def pack(repo: pygit2.Repository, commit: str, have: Iterable[str]) -> tuple[bytes, bytes]:
@@ -21,8 +21,8 @@ def pack(repo: pygit2.Repository, commit: str, have: Iterable[str]) -> tuple[byt
     builder = pygit2.PackBuilder(repo)
     seen: set[bytes] = set()
     for name in have:
-        known = repo.get(name)
-        if isinstance(known, pygit2.Commit):
+        if name in repo and repo[name].type == ObjectType.COMMIT:
+            known = repo[name].peel(pygit2.Commit)
             walker.hide(known.id)
             _collect(known.tree, seen, None)
     for found in walker:

@@ -157,6 +157,14 @@ def test_the_old_slot_is_stopped_when_its_time_has_come_and_kept_where_that_is_a
     assert "blue" not in decide("new", "auto", live("green"), slots).slots
 
 
+def test_what_failed_is_left_to_be_looked_at_for_a_while_and_then_stopped_in_any_case() -> None:
+    slots: Slots = {"blue": running("new"), "green": running("old")}
+    assert "blue" not in decide("new", "auto", live("green", "new"), slots).slots
+    for stops in (True, False):
+        decision = decide("new", "auto", live("green", "new", soaked=True), slots, stop_after_soak=stops)
+        assert decision.slots["blue"] == SlotAim(running=False)
+
+
 def test_a_live_slot_that_does_not_start_cannot_keep_its_successor_from_taking_over() -> None:
     decision = decide("new", "auto", live("blue"), {"blue": SlotState(tree="old", running=False), "green": None})
     assert decision.route == "green"

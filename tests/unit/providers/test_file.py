@@ -34,7 +34,7 @@ STATE = FileState(type="file", owner="root", group="root", mode="0644", digest="
 
 def spec(name: object, **fields: Any) -> FileSpec:
     made = FileSpec.model_validate({"name": str(name), **fields})
-    return made.with_body(made.content.encode()) if made.content is not None else made
+    return made.with_body(made.content.encode()) if isinstance(made.content, str) else made
 
 
 def change(wanted: FileSpec, before: FileState | None, *fields: str) -> Change[FileSpec, FileState]:

@@ -16,7 +16,7 @@ from providers.patterns import Patterns
 from providers.releases import ReleaseProvider, ReleaseSpec, ReleaseState
 from providers.releases_adopt import adopt_steps, list_files, listed_files, set_aside_step
 from providers.releases_answer import Held, blocks_of, held, unpacked
-from providers.releases_parcels import INLINE, packed, ship
+from providers.releases_parcels import INLINE, is_zipped, packed, ship
 from state.script import Fragment, PlannedStep, compile_apply, compile_probe
 from tests.unit.providers.here import SHELLS
 from tests.unit.providers.site import SECOND, Content, Site, tree
@@ -37,7 +37,7 @@ def all_held(spec: ReleaseSpec) -> Held:
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(data))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = ((info, archive.extractfile(info)) for info in archive.getmembers() if info.isfile())
         return {info.name: content.read() for info, content in found if content is not None}
 
@@ -83,6 +83,15 @@ def test_a_small_parcel_travels_in_the_script() -> None:
     assert blob is not None
     assert len(blob) <= INLINE
     assert parcels == ()
+
+
+def test_a_small_parcel_is_only_packed_where_that_saves_more_than_a_process_on_the_host_costs() -> None:
+    few, _ = packed(ship(spec_of(), Held(), beside=False))
+    many, _ = packed(ship(spec_of({"a": "x" * 40_000}), Held(), beside=False))
+    assert few is not None
+    assert many is not None
+    assert (is_zipped(few), is_zipped(many)) == (False, True)
+    assert members(many)["f/1/a"] == b"x" * 40_000
 
 
 def test_a_release_without_its_files_does_nothing_but_say_so() -> None:

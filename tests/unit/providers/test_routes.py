@@ -177,7 +177,9 @@ def test_a_command_that_fails_is_unknown_once_it_has_told_of_traffic_and_absent_
 def test_a_command_may_say_that_nobody_has_the_traffic_yet() -> None:
     spec = route(proxy=BY_COMMAND)
     assert answer(spec, "said none").slot is None
-    assert aimed(spec, answer(spec, "said none"), None, None).target == "blue"
+    told = aimed(spec, answer(spec, "said none"), None, None)
+    assert isinstance(told, RouteSpec)
+    assert told.target == "blue"
 
 
 def test_nothing_of_a_command_proxy_is_ours_to_remove() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,27 @@ def test_a_release_that_does_not_start_is_gone_back_from_too(here: ProjectHere) 
     here.carry_out(steps)
     assert (here.home / "current").resolve() == good
     assert here.ask([spec(here, NEW)])["shop"].tree == OLD.digest
+
+
+def test_a_release_is_not_to_blame_where_the_engine_that_runs_it_is_away(
+    here: ProjectHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text('#!/bin/sh\n[ "$1" = compose ]\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    here.install(NEW)
+    (here.notes / "trying").write_text(f"{NEW.digest}\n")
+    wanted = spec(here, runner=SHOP)
+    (rescue,) = [
+        step for step in RUNTIMES.steps([Change(wanted, None, RUNTIMES.want(wanted), frozenset())], Facts()) if step.rescues
+    ]
+    done = here.act(rescue)
+    assert done.returncode == 1
+    assert b"the Docker engine does not answer" in done.stderr
+    assert not (here.notes / "quarantine").exists()
+    assert (here.notes / "trying").exists(), "so the next run goes on"
 
 
 def test_where_nothing_served_before_a_failed_release_is_left_and_nothing_is_rolled_back(here: ProjectHere) -> None:
