@@ -126,7 +126,7 @@ class SystemdSettings(Model):
 class CommandSettings(Model):
     """Commands of the project's own, run by sh in the release's folder."""
 
-    start: Annotated[Line, Field(description="Starts or restarts it; exits 0 when it runs")]
+    start: Annotated[Line, Field(description="Starts it, after `stop` where it was started before; exits 0 when it runs")]
     stop: Annotated[Line | None, Field(description="Stops it")] = None
     status: Annotated[Line | None, Field(description="Exits 0 when, and only when, it runs")] = None
     timeout: Annotated[Duration, Field(description="What each of them may take")] = 300

@@ -18,7 +18,7 @@ newline='
 runner_clear() {
   runner='' command_start='' command_stop='' command_env='' unit='' unit_enabled='' unit_timeout=''
   compose_project='' compose_options='' compose_services='' compose_built='' compose_once='' compose_alone='' compose_pull=''
-  compose_timeout='' compose_needs='' compose_below='' compose_env='' compose_override='' compose_sealed=''
+  compose_timeout='' compose_inputs='' compose_needs='' compose_below='' compose_env='' compose_override='' compose_sealed=''
 }
 
 # runner_read FILE: how it was started, or is to be.
@@ -90,7 +90,8 @@ runner_start() {
   esac
 }
 
-# runner_leave OLD NEW: what was started as the file OLD says goes, where it is another thing than the one in the file NEW.
+# runner_leave OLD NEW: what was started as the file OLD says goes, where it is another thing than the one in the file NEW. A
+# command knows only by its own `stop` what it has started, and that may lie in the old release.
 runner_leave() {
   if [ ! -e "$1" ]; then return; fi
   runner_read "$2" || return
@@ -99,8 +100,12 @@ runner_leave() {
   runner_read "$1" || return
   left="$runner $unit $compose_project"
   if [ "$compose_alone" = 0 ]; then left="$left $compose_services"; fi
-  if [ "$left" = "$kept" ] || [ "$runner" = none ]; then return; fi
+  if [ "$runner" = none ]; then return; fi
   if [ "$runner" = command ] && [ ! -d "$release" ]; then return; fi
+  if [ "$left" = "$kept" ]; then
+    if [ "$runner" = command ]; then runner_stop '' || echo "its stop command failed: it may not have been running"; fi
+    return 0
+  fi
   printf 'stopping what it ran as before: %s\n' "$left"
   runner_stop remove
 }

@@ -82,6 +82,17 @@ def test_releases_take_turns_in_the_slots(shell: Sequence[str], tmp_path: Path) 
         here.tidy()
 
 
+def test_what_ran_in_a_slot_is_stopped_by_its_own_command_before_another_release_starts_there(here: ProjectHere) -> None:
+    third = trees("third")["third"]
+    here.install(third, number=3)
+    here.deploy(*both(here, OLD), route_shop=None)
+    here.deploy(*both(here), **live("blue"))
+    here.deploy(*both(here, third), **live("green"))
+    running = {path.parent.name[-7:] for path in here.home.glob("releases/*/pid")}
+    assert running == {NEW.commit[:7], third.commit[:7]}
+    assert slots_of(here)["shop/blue"].tree == third.digest
+
+
 def test_a_slot_that_nobody_needs_yet_is_no_change(here: ProjectHere) -> None:
     assert [change.spec.ref for change in here.plan(both(here), route_shop=None)] == ["slot:shop/blue"]
 
