@@ -36,7 +36,8 @@ class RouteState(State):
     settled: bool | None = None
     """The smoke tests through the proxy were passed by what has the traffic, and that is on record."""
     soaked: bool | None = None
-    """The slot without traffic has been warm for as long as was asked. Only of an actual state."""
+    """The slot without traffic has been warm for as long as was asked, since it lost the traffic or failed a test. Only of an
+    actual state."""
     quarantine: tuple[str, ...] | None = None
     """Digests of the trees that failed a smoke test here. Only of an actual state."""
 
@@ -83,8 +84,8 @@ def decide(
         return _first(wanted, active, has, bad)
     if active not in ("auto", live):
         return _pinned_elsewhere(wanted, live, has, bad)
-    soaked = stop_after_soak and route is not None and bool(route.soaked)
-    return _stay(wanted, live, slots, bad, pinned=active == live, soaked=soaked)
+    soaked = route is not None and bool(route.soaked)
+    return _stay(wanted, live, slots, bad, pinned=active == live, soaked=soaked, stops=stop_after_soak)
 
 
 def _first(wanted: str, active: Active, has: Mapping[SlotName, str | None], bad: Collection[str]) -> Decision:
@@ -116,6 +117,7 @@ def _stay(
     *,
     pinned: bool,
     soaked: bool,
+    stops: bool,
 ) -> Decision:
     """The live slot is where the traffic belongs, unless a new release is to take over of itself.
 
@@ -125,15 +127,17 @@ def _stay(
     idle, serving = other(live), slots.get(live)
     spare = slots.get(idle)
     held = spare.tree if spare is not None else None
-    stopped = {idle: SlotAim(running=False)} if held is not None else {}
+    # What failed is stopped even where the old slot is to be kept, and not at once: it may still be answering somebody, and
+    # whoever wants to know what is wrong with it can ask it.
+    over = held is not None and soaked and (stops or held in bad)
+    stopped = {idle: SlotAim(running=False)} if over else {}
     if wanted in bad:
         broken = serving is None or serving.tree is None or serving.tree in bad
         if broken and not pinned and held is not None and held not in bad:
             return Decision(idle, {idle: SlotAim(running=True)}, quarantined=True)
-        failed = stopped if held in bad or soaked else {}
-        return Decision(live, {live: SlotAim(running=True)} | failed, quarantined=True)
+        return Decision(live, {live: SlotAim(running=True)} | stopped, quarantined=True)
     if serving is not None and serving.tree == wanted:
-        return Decision(live, {live: SlotAim(running=True)} | (stopped if soaked else {}))
+        return Decision(live, {live: SlotAim(running=True)} | stopped)
     if serving is None or (serving.tree is None and not serving.running):
         return Decision(live, {live: SlotAim(wanted, running=True)})  # nothing serves there that a switch would have to spare
     if pinned:

@@ -6,7 +6,8 @@ from it, and which release is current, is told by the kinds `runtime`, `slot` an
 
 The parts: `releases_model.py` (what is asked), `releases_ask.py` and `releases_probe.py` (how a host is asked),
 `releases_answer.py` (its answers), `releases_steps.py` and `releases_parcels.py` (what is sent), `releases_engine.py`,
-`releases_shell.py` and `releases_clear.py` (what runs there), `releases_git.py` (checkouts), `releases_adopt.py` (taking over).
+`releases_shell.py`, `releases_small.py` and `releases_clear.py` (what runs there), `releases_git.py` (checkouts),
+`releases_adopt.py` (taking over).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from providers.releases_probe import LOOK, PROBE
 from providers.releases_shell import LIBRARY
 from providers.releases_steps import steps
 from providers.shell import Sh, lines, sh
+from providers.tree import listed
 
 __all__ = ["ReleaseProvider", "ReleaseSpec", "ReleaseState"]
 
@@ -113,7 +115,7 @@ class ReleaseProvider(Provider[ReleaseSpec, ReleaseState]):
                 pruned=change.spec.pruned(),
             )
             for index, change in enumerate(changes)
-            if change.after is not None and change.before is not None
+            if change.after is not None and change.before is not None and not _recalled(change)
         ]
         if not asked:
             return None
@@ -122,10 +124,21 @@ class ReleaseProvider(Provider[ReleaseSpec, ReleaseState]):
     def seen(self, out: bytes, changes: Sequence[Change[ReleaseSpec, ReleaseState]]) -> Mapping[str, Detail]:
         found = blocks_of(unpacked(out), len(changes))
         return {
-            change.spec.ref: _detail(change, found.get(index, ""))
+            change.spec.ref: _detail(change, _recalled(change) or found.get(index, ""))
             for index, change in enumerate(changes)
             if change.after is not None
         }
+
+
+def _recalled(change: Change[ReleaseSpec, ReleaseState]) -> str:
+    """What the closer look would say, where that is known: of a tree of which this process still has the list, and of which the
+    host says that it lies there unharmed. Otherwise nothing."""
+    before = change.before
+    if change.after is None or before is None or before.tree is None or change.spec.versioned:
+        return ""
+    if before.edited != () or before.missing != () or before.modes != () or before.touched != 0 or listed(before.tree) is None:
+        return ""
+    return f"listed {before.tree}"
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from providers.base import Answer, Unknown
 from providers.releases_ask import LISTED
 from providers.releases_model import PATHS, ReleaseSpec, ReleaseState
+from providers.tree import TreeFile, listed
 
 _HEX = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _TREE = re.compile(r"[0-9a-f]{32}")
@@ -169,6 +170,8 @@ def blocks_of(text: str, count: int) -> dict[int, str]:
 def held(text: str) -> Held:
     """One project's part of a look."""
     for _, words in blocks(f"@0\n{text}\n.\n", 1):
+        if "listed" in words:
+            return Held(lines={file.path: short_line(file) for file in listed(words.one("listed")) or ()})
         if "Z" not in words:
             return Held(shared=frozenset(words.paths("shared")))
         return Held(
@@ -178,6 +181,11 @@ def held(text: str) -> Held:
             shared=frozenset(words.paths("shared")),
         )
     return Held()
+
+
+def short_line(file: TreeFile) -> tuple[str, str]:
+    """Mode and digest of a file, as a look tells them."""
+    return file.mode, file.digest if file.digest.startswith("sealed:") else file.digest[:16]
 
 
 def _truths(words: Words, word: str) -> dict[str, tuple[str, str]]:

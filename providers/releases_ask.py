@@ -111,6 +111,7 @@ release_compare() {
       added = ENVIRON["added"]
       names = split(ENVIRON["ignored"], name, "\n")
       advance()
+      stamped = more
     }
     {
       if ($0 == "!status 0") whole = 1
@@ -125,12 +126,17 @@ release_compare() {
       while ((getline l < listed) > 0) {
         if (l ~ /^reconciler-tree /) continue
         p = file(l)
-        if (out_of_bounds(p) || (!(p in now) && !(p in left))) { if (truths) print "T " l; mine[p] = truths; continue }
+        if (out_of_bounds(p) || (stamped && !(p in now) && !(p in left))) {
+          if (truths) print "T " l
+          mine[p] = truths
+          continue
+        }
         mine[p] = 1
         if (p in now) weigh(p, l, 1)
         else print "M " p
       }
       while ((getline l < coming) > 0) {
+        if (l ~ /^reconciler-tree /) continue
         p = file(l)
         mine[p] = 1
         if (truths && p in now) weigh(p, l, 0)
@@ -210,7 +216,6 @@ release_examine() {
   title='' commit=''
   if [ -e "${listed}index" ]; then read -r _ _ title commit <"${listed}index" || { echo unreadable; return; }; fi
   printf 'title %s %s\n' "$title" "$commit"
-  release_mounts
   stamped='' tool=''
   if [ -r "${listed}stamps" ]; then read -r _ stamped tool <"${listed}stamps"; fi
   release_tool
@@ -223,6 +228,7 @@ release_examine() {
     echo Z
     return
   fi
+  release_mounts
   if [ "$deep" = 1 ]; then limit=0; else limit=@hashed@; fi
   release_lines "$title" "$@" | release_compare "${listed}index" "${listed}coming" "$stamps" "${listed}added" "$limit" 0 |
     release_judge @shown@ @listed@ 0

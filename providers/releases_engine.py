@@ -7,7 +7,7 @@ unpacked contents, 6 the folder that is being filled, 4 the release that content
 
 In the step's scratch folder: `before`, `after` (listings), `truths` (what is unharmed), `lines` (the new index), `actions`.
 Unpacked: `c/delta` (`+LINE`, `-PATH`), `c/parts` (`NUMBER LINE`), `c/copies` (`NUMBER LINE` tab `SOURCE`), `c/seeds`,
-`f/NUMBER/NAME`, `s/PATH`.
+`f/NUMBER/NAME`, `s/PATH`; for `releases_small.py` also `c/actions`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ release_private() {
 
 # release_unpack COUNT: what was sent. Its digest was checked, so what fails here is the disk.
 release_unpack() {
-  if [ "$1" = 0 ]; then tar -xzpomf "$blob"; return; fi
+  if [ "$1" = 0 ]; then tar "-x${packed}pomf" "$blob"; return; fi
   number=1
   while [ "$number" -le "$1" ]; do
     tar -xzpomf "$parcels/$number" && rm -f -- "$parcels/$number" || return
@@ -211,7 +211,7 @@ release_into() {
   path_fail "$root/$1 is not a folder, or is reached by a link: what the project has in it was not installed"
 }
 
-# release_act: does what `release_arrange` wrote.
+# release_act [FILE]: does what `release_arrange` wrote.
 release_act() {
   while IFS="$tab" read -r _ action within part names; do
     case $action in rm*) if [ ! -d "/proc/self/fd/7/$within" ]; then continue; fi ;; esac
@@ -229,7 +229,7 @@ release_act() {
     rm) for entry do shift; set -- "$@" "./$entry"; done; rm -f -- "$@" ;;
     rmdir) for entry do if [ ! -L "./$entry" ]; then rmdir -- "./$entry" 2>/dev/null; fi; done; : ;;
     esac || return
-  done <"$stage/actions"
+  done <"${1:-$stage/actions}"
 }
 
 release_make() {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from providers.releases_answer import Held
+from providers.releases_answer import Held, short_line
 from providers.releases_model import ReleaseSpec, is_sealed
 from providers.tree import Tree, TreeFile
 
@@ -22,6 +22,8 @@ INLINE = 64 << 10
 _EAGER = 512 << 10
 """Bytes of contents that are packed at once, to see whether they are few enough."""
 _CHUNK = 16 << 20
+_WORTH = 16 << 10
+"""Bytes that packing must save: to send these takes less time than to start one more process on the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,12 @@ class Shipment:
         return self.folders.setdefault(path.rpartition("/")[0], len(self.folders) + 1)
 
 
-def ship(spec: ReleaseSpec, held: Held, *, beside: bool) -> Shipment:
-    """What is to be sent where the host holds `held`. `beside`: into a new folder beside, rather than over what is there."""
+def ship(spec: ReleaseSpec, held: Held, *, beside: bool, copying: bool = True) -> Shipment:
+    """What is to be sent where the host holds `held`. `beside`: into a new folder beside, rather than over what is there.
+    Without `copying`, a content is sent even where the host has it under another name."""
     shipment, tree = Shipment(), spec.files
     base = _usable(held, beside=beside)
-    sources = _sources(held, beside=beside)
+    sources = _sources(held) if copying else {}
     shipment.control["delta"].append("partial" if base else "whole")
     for file in tree.files:
         if _same(file, base.get(file.path)):
@@ -86,7 +89,7 @@ def _usable(held: Held, *, beside: bool) -> Mapping[str, tuple[str, str]]:
     return {path: line for path, line in held.lines.items() if not line[1].startswith("sealed:")}
 
 
-def _sources(held: Held, *, beside: bool) -> dict[str, str]:
+def _sources(held: Held) -> dict[str, str]:
     """Content → where the host has it."""
     found = {**held.contents, **held.lines}
     return {digest: path for path, (mode, digest) in found.items() if mode != "link" and not digest.startswith("sealed:")}
@@ -95,7 +98,7 @@ def _sources(held: Held, *, beside: bool) -> dict[str, str]:
 def _same(file: TreeFile, line: tuple[str, str] | None) -> bool:
     if line is None:
         return False
-    return line == (file.mode, file.digest if is_sealed(file) else file.digest[:16])
+    return line == short_line(file)
 
 
 def _seed(shipment: Shipment, spec: ReleaseSpec, held: Held) -> None:
@@ -114,16 +117,27 @@ def _member(name: str, file: TreeFile, tree: Tree) -> Member:
 
 
 def packed(shipment: Shipment) -> tuple[bytes | None, tuple[Callable[[], bytes], ...]]:
-    """A blob for the script, or parcels that are made when they are sent."""
+    """A blob for the script, or parcels that are made when they are sent. A blob is packed where `is_zipped`."""
     control = [Member(f"c/{name}", 0o600, 0, partial(_text, lines)) for name, lines in shipment.control.items()]
     chunks = list(_chunks(shipment.members))
     folders = [f"f/{number}" for number in shipment.folders.values()]
-    first = partial(_tar, ["c", "f", "s", *folders], [*control, *chunks[0]])
+    first = partial(_zipped, ["c", "f", "s", *folders], [*control, *chunks[0]])
     lines = sum(len(line) for found in shipment.control.values() for line in found)
     if len(chunks) == 1 and shipment.size <= _EAGER and lines <= _EAGER:
-        data = first()
-        return (data, ()) if len(data) <= INLINE else (None, (lambda: data,))
-    return None, (first, *(partial(_tar, [], chunk) for chunk in chunks[1:]))
+        plain = _tar(["c", "f", "s", *folders], [*control, *chunks[0]])
+        data = gzip.compress(plain, 6, mtime=0)
+        if len(data) > INLINE:
+            return None, (lambda: data,)
+        return (plain if len(plain) <= min(INLINE, len(data) + _WORTH) else data), ()
+    return None, (first, *(partial(_zipped, [], chunk) for chunk in chunks[1:]))
+
+
+def is_zipped(blob: bytes) -> bool:
+    return blob.startswith(b"\x1f\x8b")
+
+
+def _zipped(folders: Iterable[str], members: Iterable[Member]) -> bytes:
+    return gzip.compress(_tar(folders, members), 6, mtime=0)
 
 
 def _text(lines: Iterable[str]) -> bytes:
@@ -157,7 +171,8 @@ def _tar(folders: Iterable[str], members: Iterable[Member]) -> bytes:
             info = tarfile.TarInfo(member.name)
             info.mode, info.size = member.mode, len(data)
             archive.addfile(info, io.BytesIO(data))
-    return gzip.compress(out.getvalue(), 6, mtime=0)
+        end = archive.offset + 2 * tarfile.BLOCKSIZE  # the rest would only be for tapes
+    return out.getvalue()[:end]
 
 
 def _add_folder(archive: tarfile.TarFile, name: str, known: set[str]) -> None:

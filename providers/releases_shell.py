@@ -13,6 +13,7 @@ from providers.releases_ask import ASK
 from providers.releases_clear import CLEAR
 from providers.releases_engine import MOVE, REMEMBER, UNPACK
 from providers.releases_git import GIT
+from providers.releases_small import SMALL
 from providers.shell import lines, sh
 
 _PUT = sh(r"""
@@ -225,4 +226,4 @@ release_publish() {
 }
 """)
 
-LIBRARY = lines([placing.LIBRARY, project_shell.LIBRARY, ASK, UNPACK, MOVE, REMEMBER, _PUT, _ADD, CLEAR, GIT, ADOPT])
+LIBRARY = lines([placing.LIBRARY, project_shell.LIBRARY, ASK, UNPACK, MOVE, REMEMBER, _PUT, _ADD, SMALL, CLEAR, GIT, ADOPT])

@@ -8,7 +8,8 @@ from providers.base import Change, Step
 from providers.releases_answer import Held, held
 from providers.releases_git import git_step
 from providers.releases_model import ReleaseSpec, ReleaseState
-from providers.releases_parcels import Shipment, packed, ship
+from providers.releases_parcels import Shipment, is_zipped, packed, ship
+from providers.releases_small import small
 from providers.shell import Sh, sh
 
 ReleaseChange = Change[ReleaseSpec, ReleaseState]
@@ -16,11 +17,11 @@ _LONG = 3600
 """Seconds that the moving of hundreds of thousands of files may take on a slow disk."""
 
 
-def settings(spec: ReleaseSpec, *, identity: str = "", base: str = "", count: int = 0) -> Sh:
+def settings(spec: ReleaseSpec, *, identity: str = "", base: str = "", count: int = 0, packed: str = "") -> Sh:
     """The variables that the functions of `releases_shell.py` go by."""
     return sh(
         """release=@release@ strategy=@strategy@ path=@path@ sub=@sub@ tree=@tree@ commit=@commit@ keep=@keep@
-id=@id@ base=@base@ count=@count@ owner_wanted=@owner@ group_wanted=@group@
+id=@id@ base=@base@ count=@count@ packed=@packed@ owner_wanted=@owner@ group_wanted=@group@
 ignored=@ignored@
 shared=@shared@""",
         release=spec.name,
@@ -33,6 +34,7 @@ shared=@shared@""",
         id=identity,
         base=base,
         count=count,
+        packed=packed,
         owner=spec.owner or "",
         group=spec.group or "",
         ignored="\n".join(spec.untouched),
@@ -53,7 +55,7 @@ def steps(change: ReleaseChange) -> Iterator[Step]:
     healed = _healed(change)
     beside = spec.versioned and not healed
     if not change.fields or change.fields - {"commit", "branch"} or spec.strategy != "checkout":
-        yield _install(spec, have, healed, beside=beside)
+        yield _install(change, have, healed, beside=beside)
     if spec.strategy == "checkout":
         yield git_step(change)
     if beside:
@@ -69,14 +71,25 @@ def _healed(change: ReleaseChange) -> str:
     return before.id
 
 
-def _install(spec: ReleaseSpec, have: Held, healed: str, *, beside: bool) -> Step:
-    shipment = ship(spec, have, beside=beside)
+def _install(change: ReleaseChange, have: Held, healed: str, *, beside: bool) -> Step:
+    spec = change.spec
+    shortcut = None if beside or healed else small(change, have)
+    shipment = shortcut.shipment if shortcut is not None else ship(spec, have, beside=beside)
     blob, parcels = packed(shipment)
-    base = have.base if beside and have.lines else ""
-    action = sh("release_add") if beside else sh("release_put")
+    base = have.base if beside and (have.lines or have.contents) else ""
+    if shortcut is not None and blob is not None:
+        action = sh(
+            "release_put_small @base@ @digest@ @moved@",
+            base=shortcut.base,
+            digest=shortcut.digest,
+            moved="\n".join(f"./{path}" for path in shortcut.moved),
+        )
+    else:
+        action = sh("release_add") if beside else sh("release_put")
+    zipped = "z" if blob is not None and is_zipped(blob) else ""
     run = sh(
         "@settings@\n@action@ @pruned@",
-        settings=settings(spec, identity=healed, base=base, count=len(parcels)),
+        settings=settings(spec, identity=healed, base=base, count=len(parcels), packed=zipped),
         action=action,
         pruned=spec.pruned(),
     )

@@ -215,7 +215,7 @@ def _only_fell(change: Change[RuntimeSpec, RuntimeState]) -> bool:
 def _what(spec: RuntimeSpec, change: Change[RuntimeSpec, RuntimeState]) -> str:
     """The services that are not up, for a title."""
     words = (change.before.services if change.before is not None else None) or {}
-    fallen = [name for name, word in words.items() if word != "up" and name != "command"]
+    fallen = [name for name, word in words.items() if word not in ("up", "left over") and name != "command"]
     return ", ".join(fallen) if 0 < len(fallen) <= 5 else spec.name
 
 

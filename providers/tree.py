@@ -48,8 +48,8 @@ class Tree:
     read: Callable[[str], bytes] = field(repr=False, compare=False)
     """The content of one of the files by its path (of a link: its target). Only called while a plan is applied."""
     pack: Callable[[frozenset[str]], tuple[bytes, bytes]] | None = field(default=None, repr=False, compare=False)
-    """For a checkout: from the commits that a host has (some may be its own) to a pack of what the commit needs besides, and the
-    pack's index. Only called while a plan is applied."""
+    """For a checkout: from the commits that a host has (some may be its own) to a pack of what the commit needs besides, and
+    the pack's index. Only called while a plan is applied."""
 
     @cached_property
     def digest(self) -> str:
@@ -68,5 +68,28 @@ def digest_of(lines: Iterable[str]) -> str:
 
 
 def tree_of(commit: str, files: Iterable[TreeFile], read: Callable[[str], bytes]) -> Tree:
-    """A tree from files in any order."""
-    return Tree(commit, tuple(sorted(files, key=lambda file: file.path.encode("utf-8", "surrogateescape"))), read)
+    """A tree from files in any order. Its list can be had again by `listed` for a while."""
+    tree = Tree(commit, tuple(sorted(files, key=lambda file: file.path.encode("utf-8", "surrogateescape"))), read)
+    _remember(tree)
+    return tree
+
+
+_LISTED_TREES, _LISTED_FILES = 64, 500_000
+_lists: dict[str, tuple[TreeFile, ...]] = {}
+
+
+def listed(digest: str) -> tuple[TreeFile, ...] | None:
+    """The files of a tree that this process has made not long ago: where a host says that just this tree is installed there,
+    it need not tell its list."""
+    return _lists.get(digest)
+
+
+def _remember(tree: Tree) -> None:
+    """Each operation on the table is one that no thread can see halfway."""
+    _lists.pop(tree.digest, None)
+    _lists[tree.digest] = tree.files
+    room = _LISTED_FILES
+    for number, digest in enumerate(reversed(list(_lists))):
+        room -= len(_lists.get(digest, ()))
+        if number and (number >= _LISTED_TREES or room < 0):
+            _lists.pop(digest, None)

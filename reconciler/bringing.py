@@ -39,7 +39,7 @@ def _notes(planned: Planned, project: Deployed) -> tuple[str, ...]:
         return ()
     try:
         if before is None:
-            return (f"commit {short(project.commit)}, for the first time here",)
+            return (f"commit {short(project.commit)}, for the first time here", *project.capabilities)
         if not HEX.fullmatch(before):
             return (f"commit {short(project.commit)}; which one is there now cannot be told",)
         return _history(project.commits(before, SUBJECTS))

@@ -6,18 +6,20 @@ trap 'gone=1' HUP INT TERM PIPE
 
 give_up() { mark stop "$@"; exit 0; }
 
-identity() { # $1: a process: its number, start and boot; tells it from a later one of the same number. Fails where it has ended
+identity() { # $1: a process: sets $told to its number, start and boot, which tell it from a later one of the same number. Fails
+  # where it has ended
+  told=
   read -r line 2>/dev/null <"/proc/$1/stat" || return 1
   line=${line##*) }
   # shellcheck disable=SC2086 # split into words on purpose
   set -- "$1" $line
   case $2 in Z | X) return 1 ;; esac
   read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=
-  printf '%s.%s.%s' "$1" "${21}" "$boot"
+  told=$1.${21}.$boot
 }
 
 lives() { # $1: what `identity` said
-  [ -n "$1" ] && [ "$(identity "${1%%.*}")" = "$1" ]
+  [ -n "$1" ] && identity "${1%%.*}" && [ "$told" = "$1" ]
 }
 
 wait_or_fail() { # a second, unless our patience is at its end
@@ -37,7 +39,7 @@ lock() { # the lock is held by this shell and dies with it; steps do not inherit
   fi
   # A name that says from its first moment who holds it: a shell that is killed here leaves no lock that nobody can judge.
   mine=$folder/lock.$$
-  until identity "$$" >"$mine" && ln "$mine" "$folder/lock.held" 2>/dev/null; do
+  until identity "$$" && printf '%s' "$told" >"$mine" && ln "$mine" "$folder/lock.held" 2>/dev/null; do
     holder='' taken=''
     read -r holder 2>/dev/null <"$folder/lock.held"
     if [ -n "$holder" ] && ! lives "$holder"; then
@@ -84,10 +86,11 @@ keep() { # stdin becomes the inventory: whole or not at all, also after a power 
   cat >"$folder/inventory.new" && sync "$folder/inventory.new" && mv -f "$folder/inventory.new" "$folder/inventory" && sync "$folder"
 }
 
-digest_of_inventory() {
-  if [ ! -e "$folder/inventory" ]; then echo none; return; fi
-  set -- "$(sha256sum <"$folder/inventory")"
-  printf '%s\n' "${1%% *}"
+digest_inventory() { # sets $digest
+  digest=none
+  if [ ! -e "$folder/inventory" ]; then return; fi
+  digest=$(sha256sum <"$folder/inventory")
+  digest=${digest%% *}
 }
 
 journal() { # $1: number, $2: status. Without the line on the disk, a run that dies later would not know of this step: then we stop
@@ -101,7 +104,8 @@ ended() { # $1: number, $2: status
 }
 
 left_inventory() { # what the next stage of this run expects to find
-  mark inventory "$(digest_of_inventory)"
+  digest_inventory
+  mark inventory "$digest"
 }
 
 rescue() { # $1: number, $2: seconds, $3: numbers of steps: it is done where one of them was begun and did not succeed
@@ -126,8 +130,11 @@ perform() { # $1: number, $2: seconds
   # Whoever reads is gone, or asked us to stop: between two steps is the place to do so.
   mark b "$1" 2>/dev/null || gone=1
   if [ -n "$gone" ]; then give_up cancelled; fi
-  rm -rf "$scratch/work"
-  mkdir "$scratch/work" || give_up stage
+  if [ -z "$fresh" ]; then
+    rm -rf "$scratch/work"
+    mkdir "$scratch/work" || give_up stage
+  fi
+  fresh=
   (
     trap 'kill "$pause" 2>/dev/null; exit 0' TERM
     sleep "$2" &
@@ -143,7 +150,10 @@ perform() { # $1: number, $2: seconds
   (
     trap - HUP INT TERM PIPE
     read -r pid _ </proc/self/stat
-    printf '%s %s %s\n' "$(identity "$pid")" "$(identity "$clock")" "$nonce-$1" >"$folder/running"
+    identity "$clock"
+    its_clock=$told
+    identity "$pid"
+    printf '%s %s %s\n' "$told" "$its_clock" "$nonce-$1" >"$folder/running"
     # Up to here this process holds the lock too, so that no other run begins before it can know of us.
     if ! kill -s 0 "$$" 2>/dev/null; then rm -f "$folder/running"; exit 75; fi
     exec 9>&-
@@ -158,14 +168,13 @@ perform() { # $1: number, $2: seconds
   until [ -e "$scratch/armed" ] || [ "$tries" -gt 20000 ]; do tries=$((tries + 1)); done
   kill "$clock" 2>/dev/null
   wait "$clock" 2>/dev/null
-  rm -f "$scratch/armed"
   if [ -e "$scratch/late" ]; then status=late; rm -f "$scratch/late"; fi
   full=
   if [ "$status" != 0 ]; then
     printf 'some bytes' >"$scratch/room" || full=1
     sweep
   fi
-  rm -f "$folder/running" "$scratch/room"
+  rm -f "$folder/running" "$scratch/armed" "$scratch/room"
   # Tools may print megabytes; the end tells why they failed.
   if [ -s "$scratch/output" ]; then tail -c 65536 "$scratch/output" 2>/dev/null || cat "$scratch/output"; fi
   ended "$1" "$status"
@@ -173,22 +182,29 @@ perform() { # $1: number, $2: seconds
   if [ -n "$full" ]; then give_up stage; fi
 }
 
-mkdir -p "$folder" || give_up folder
+[ -d "$folder" ] || mkdir -p "$folder" || give_up folder
 lock
 case $? in
   1) give_up locked ;;
   2) give_up folder ;;
 esac
 settle_left_over || give_up locked
-if [ "$(digest_of_inventory)" != "$expected" ]; then give_up stale; fi
+digest_inventory
+if [ "$digest" != "$expected" ]; then give_up stale; fi
 if [ "$set_aside" = 1 ]; then cp -p "$folder/inventory" "$folder/inventory.broken" || give_up folder; fi
 scratch=$folder/stage
-clear_up() { # what this run needed, and what earlier ones left of theirs
+clear_up() { # what this run needed, and what earlier ones left of theirs. Where nothing is there, no process is started
   cd /
   sweep
-  rm -rf "$scratch" "$folder/staged" "$folder/inventory.new" "$folder"/lock.?*
+  set -- "$scratch" "$folder/staged" "$folder/inventory.new" "$folder"/lock.?*
+  for entry do
+    if [ -e "$entry" ] || [ -L "$entry" ]; then rm -rf "$@"; return; fi
+  done
+}
+workplace() { # for the steps; the first of them finds it empty
+  if [ -e "$scratch" ] || [ -L "$scratch" ]; then rm -rf "$scratch"; fi
+  mkdir "$scratch" "$scratch/work" || give_up folder
+  fresh=1
 }
 sweep
-rm -rf "$scratch"
-mkdir "$scratch" || give_up folder
 trap clear_up EXIT

@@ -118,7 +118,8 @@ def compile_apply(
         )
     ]
     functions = [piece for number, planned in numbered for piece in _step(number, planned.step, stage.parcels.get(number, ()))]
-    begin = [sh("outcome_@number@=@status@", number=number, status=status) for number, status in stage.outcomes.items()]
+    begin = [sh("workplace")] if numbered else []
+    begin += [sh("outcome_@number@=@status@", number=number, status=status) for number, status in stage.outcomes.items()]
     if stage.begins:
         begin.append(here_document(sh("keep"), journal.rstrip("\n"), f"end-{nonce}", sh("give_up folder")))
     begin += [sh("journal @number@ @status@", number=number, status=stage.outcomes[number]) for number in stage.asked]

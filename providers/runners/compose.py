@@ -39,8 +39,9 @@ compose() (
   if [ -n "$compose_env" ]; then eval "export $compose_env"; fi
   set -- -f "$project/compose.$which.yaml" "$@"
   if [ -n "$compose_opened" ]; then set -- --env-file "$compose_opened/env" "$@"; fi
-  # Where it is told of an .env, or its file lies in a folder, compose does not look for the one at the top.
+  # Where it is told of an .env, or its file lies in a folder, compose does not look for the one at the top. The last one wins.
   if [ -n "$compose_opened$compose_below" ] && [ -e ./.env ]; then set -- --env-file ./.env "$@"; fi
+  if [ -n "$compose_below" ] && [ -e "./$compose_below/.env" ]; then set -- --env-file "./$compose_below/.env" "$@"; fi
   eval "set -- $compose_options \"\$@\""
   # shellcheck disable=SC2086 # one word or two
   exec $compose_tool -p "$compose_project" "$@"
@@ -172,8 +173,33 @@ compose_up() {
     case $1 in again) set -- --no-recreate ;; *) set -- ;; esac
     if [ "$compose_alone" = 1 ]; then set -- "$@" --remove-orphans; else set -- "$@" --no-deps; fi
     case $compose_pull in always | never) set -- "$@" --pull "$compose_pull" ;; esac
+    # Alone, these are made anew without all that depends on them and has not changed.
+    outdated=''
+    if [ "$compose_alone" = 1 ] && [ "$1" != --no-recreate ]; then compose_outdated || return; fi
+    if [ -n "$outdated" ]; then
+      compose up -d "$@" -- $outdated || return
+    fi
     compose up -d "$@" -- $compose_services
   }
+}
+
+# compose_outdated: sets $outdated to the services with containers that are made from something else, where all others run.
+compose_outdated() {
+  outdated='' running=''
+  listed=$(docker ps -a --filter "label=com.docker.compose.project=$compose_project" \
+    --filter label=com.docker.compose.oneoff=False \
+    --format '{{.Label "com.docker.compose.service"}}|{{.State}}|{{.Label "reconciler.inputs"}}') || return
+  while IFS='|' read -r service found made; do
+    case " $compose_inputs " in
+      *" $service=$made "*) if [ "$found" = running ]; then running="$running $service"; fi ;;
+      *" $service="*) outdated="$outdated $service" running="$running $service" ;;
+    esac
+  done <<LISTED
+$listed
+LISTED
+  for service in $compose_services; do
+    case " $running $compose_once " in *" $service "*) ;; *) outdated='' ;; esac
+  done
 }
 
 # compose_stop [remove]: volumes with names hold data, and stay in any case. The files need not be there any more.
@@ -213,6 +239,7 @@ def how(runner: ComposeRunner) -> Sh:
         """runner=compose
 compose_project=@project@ compose_below=@below@ compose_alone=@alone@ compose_pull=@pull@ compose_timeout=@timeout@
 compose_services=@services@
+compose_inputs=@inputs@
 compose_needs=@needs@
 compose_built=@built@
 compose_once=@once@
@@ -221,11 +248,12 @@ compose_env=@env@
 compose_sealed=@sealed@
 compose_override=@override@""",
         project=runner.project,
-        below="1" if "/" in runner.files[0] else "",
+        below=runner.files[0].rpartition("/")[0],
         alone=int(runner.alone),
         pull=runner.pull,
         timeout=runner.timeout,
         services=" ".join(sorted(runner.services)),
+        inputs=" ".join(f"{name}={digest}" for name, digest in sorted(runner.services.items())),
         needs=" ".join(runner.depends),
         built=" ".join(runner.built),
         once=" ".join(runner.once),

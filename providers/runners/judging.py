@@ -21,7 +21,7 @@ def judge(answered: Answered, noted: Noted, runner: Runner, *, inputs: bool = Tr
         case ComposeRunner():
             if answered.engine not in ("up", "missing"):
                 return Unknown(engine_words(answered.engine))
-            return {
+            words = {
                 name: compose.word(
                     answered.containers.get((runner.project, name), []),
                     once=name in runner.once,
@@ -30,6 +30,9 @@ def judge(answered: Answered, noted: Noted, runner: Runner, *, inputs: bool = Tr
                 )
                 for name, digest in sorted(runner.services.items())
             }
+            # What the files no longer name is to go.
+            left = set(answered.services(runner.project)) - runner.services.keys() - set(runner.others) if runner.alone else ()
+            return words | dict.fromkeys(sorted(left), "left over")
         case SystemdRunner():
             if not answered.systemd:
                 return Unknown("this host is not run by systemd")

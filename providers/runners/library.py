@@ -40,9 +40,12 @@ runtime_restart() {
   if [ -e "$project/how.runtime" ]; then runner_read "$project/how.runtime"; else runner_read "$blob"; fi && runner_start ''
 }
 
-# runtime_rescue TREE: it failed. What ran before it runs again, and it is not tried any more.
+# runtime_rescue TREE: it failed. What ran before it runs again, and it is not tried any more. Where the engine is away, nothing
+# can run, and nothing is to blame: the next run tries again, and still knows what ran before.
 runtime_rescue() {
   if [ ! -e "$project/trying" ]; then echo "nothing that runs was changed"; return; fi
+  runner_read "$blob" || return
+  if [ "$runner" = compose ] && ! compose_open; then return 1; fi
   project_mark quarantine "$1" "failed on $(date -u '+%Y-%m-%d at %H:%M') UTC" && project_unmark good "$1" || return
   runtime_back "$1"
 }

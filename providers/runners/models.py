@@ -29,8 +29,10 @@ class ComposeRunner(Model):
     services: dict[Service, str]
     """Service → digest of everything in the tree that it is built from, mounts or reads: another digest, another container.
     Only these are started and looked at; what they depend on is started where it is missing, and never made anew for a slot."""
+    others: Seq[Service] = ()
+    """The other services of the files: their containers, where there are any, were not left behind."""
     built: Seq[Service] = ()
-    """Those of them that are built from the tree."""
+    """Those of `services` that are built from the tree."""
     once: Seq[Service] = ()
     """Those of them that may end by themselves: one that ended with status 0 has done its work."""
     depends: Seq[Service] = ()

@@ -31,7 +31,7 @@ def how(runner: Runner) -> Sh:
 
 def made(runner: Runner) -> str:
     """Changes when something is to be started in another way."""
-    text = runner.model_dump_json(exclude={"timeout", "pull", "status"})
+    text = runner.model_dump_json(exclude={"timeout", "pull", "status", "others"})
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -83,11 +83,16 @@ def notes(runner: Runner) -> tuple[str, ...]:
             built = [name for name in sorted(runner.services) if name in runner.built]
             count = len(runner.services)
             files = " and ".join(runner.files)
-            words = f"{files}: {count} service{'s' if count != 1 else ''} ({', '.join(sorted(runner.services))})"
-            return (words + (f", {', '.join(built)} built" if built else ""),)
+            words = f"{files}: {count} service{'s' if count != 1 else ''} ({_some(sorted(runner.services))})"
+            return (words + (f", {_some(built)} built" if built else ""),)
         case SystemdRunner():
             return (f"unit {runner.unit}",)
         case CommandRunner():
             return (f"command {runner.start}",)
         case NoRunner():
             return ()
+
+
+def _some(names: list[str]) -> str:
+    """The first of them, and how many more."""
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -116,10 +116,11 @@ async def load(
 
 
 @contextlib.contextmanager
-def under_load(address: str, port: int, site: str) -> Iterator[Tally]:
+def under_load(address: str, port: int, site: str, *, clients: int = 8, pause: float = 0.01) -> Iterator[Tally]:
     """Requests all the while, from a thread of their own."""
     tally, over = Tally(), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(load(tally, (address, port), site, over.is_set)), daemon=True)
+    requests = load(tally, (address, port), site, over.is_set, clients=clients, pause=pause)
+    thread = threading.Thread(target=asyncio.run, args=(requests,), daemon=True)
     thread.start()
     try:
         yield tally

@@ -103,7 +103,7 @@ def test_a_revision_may_move_swap_and_delete_anything_and_only_what_changed_is_t
 
 def test_shared_data_is_never_touched_and_a_project_that_leaves_takes_only_what_is_ours(site: Site) -> None:
     site.settings = {"shared": ["data/", "uploads/"], "exclude": ["*.log"]}
-    site.deploy(FIRST | {"data/seed.txt": "seed\n"})
+    site.deploy({**FIRST, "data/seed.txt": "seed\n"})
     site.host.sh(f"""mkdir -p {PATH}/data {PATH}/uploads; cd {PATH}; echo db >data/db; echo x >data/seed.txt
         echo x >run.log; echo mine >becomes/mine""")
     before = site.inodes(f"{PATH}/data")

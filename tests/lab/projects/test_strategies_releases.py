@@ -71,6 +71,7 @@ def test_six_releases_come_and_go_and_whoever_reads_current_sees_one_whole_tree_
         (cd -P {PATH}/current && cat part* | sort -u | tr '\\n' ' '; echo) || echo broken
         done >/tmp/seen 2>&1"""
     command = ["docker", "exec", site.host.container, "sh", "-c", reader]
+    revision = first
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as reading:
         try:
             for number in range(1, 6):

@@ -274,6 +274,39 @@ def test_a_container_cannot_read_what_stays_encrypted() -> None:
     assert sealed == {".env.age": "/etc/age/key"}
 
 
+def test_variables_that_nothing_sets_are_told_and_those_beside_a_compose_file_in_a_folder_count() -> None:
+    text = "services: {web: {image: 'web:${TAG}', ports: ['${PORT:?}:80'], command: '$$A ${B:-b} ${C:+c} $HOME ${D:-${E:-e}}'}}"
+    required, empty = compose_warnings(ComposeSettings(), tree(compose(text)), project())
+    assert required.startswith("compose.yaml does not start without PORT, and nothing sets that")
+    assert empty.startswith("compose.yaml asks for TAG, and nothing sets that")
+    below = ComposeSettings(files=("app/compose.yaml",))
+    files = {"app/compose.yaml": text, "app/.env": "TAG=1\nPORT=80\n"}
+    assert compose_warnings(below, tree(files), project()) == ()
+    assert runner(files, below).services != runner(files | {"app/.env": "TAG=2\nPORT=80\n"}, below).services
+
+
+def test_a_file_with_variables_that_is_not_there_is_told() -> None:
+    files = compose("services: {web: {image: web, env_file: [web.env, {path: other.env, required: false}]}}")
+    (told,) = warnings(files)
+    assert told.startswith("web reads web.env by env_file, and that is not in the project")
+    assert warnings(files | {"web.env": ""}) == ()
+    assert warnings(files, secrets={"web.env": "secrets/web.age"}) == ()
+
+
+@pytest.mark.parametrize("bond", ["network_mode: 'service:db'", "volumes_from: [db]", "depends_on: {db: {restart: true}}"])
+def test_what_cannot_go_on_without_the_container_of_another_service_is_made_anew_with_it(bond: str) -> None:
+    files = compose(
+        f"services: {{db: {{image: db, volumes: ['./db.conf:/c']}}, app: {{image: app, {bond}}}, web: {{image: web}}}}"
+    )
+    before, after = (runner(files | {"db.conf": text}).services for text in "12")
+    assert {name for name in before if before[name] != after[name]} == {"db", "app"}
+
+
+def test_services_that_are_not_started_are_known_as_those_of_the_files() -> None:
+    assert runner(SHOP).others == ("debug",)
+    assert runner(SHOP, ComposeSettings(services=("web",))).others == ("db", "debug", "migrate")
+
+
 def test_the_plan_says_what_the_project_can_do() -> None:
     assert detect(tree(SHOP)) == "compose.yaml with 4 services (db, debug, migrate, web); web is built from ./app"
     assert detect(tree({"index.html": ""})) is None

@@ -129,6 +129,11 @@ def test_a_list_of_versions_may_hold_words_but_no_keys() -> None:
         ("package-lock.json", "listing"),
         ("package.json", "settings"),
         ("x.min.js", "listing"),
+        ("app/tests/test_login.py", "prose"),
+        ("spec/login_spec.rb", "prose"),
+        ("web/login.test.ts", "prose"),
+        ("tests/settings.yaml", "settings"),
+        ("app/contest.py", "program"),
     ],
 )
 def test_the_name_of_a_file_says_what_kind_of_text_it_holds(path: str, sort: str) -> None:
