@@ -36,7 +36,9 @@ release_claim() {
   release_begin || return
   if [ -n "$was" ] && [ "$was" != "$path" ]; then rm -f -- "$project/index" "$project/stamps" "$project/added"; fi
   printf '%s\n' "$path" "$owner" "$group" "$uid" "$gid" >"$stage/place"
-  cmp -s "$stage/place" "$project/place" || release_keep "$project/place" <"$stage/place"
+  if cmp -s "$stage/place" "$project/place"; then return; fi
+  # How the files looked under another owner proves nothing: each is looked at anew.
+  rm -f -- "$project/stamps" && release_keep "$project/place" <"$stage/place"
 }
 
 # release_put PRUNED…: the tree in its place: $path itself, or the release $id.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from providers.base import Change, Step
 from providers.releases_answer import Held, held
@@ -52,6 +53,8 @@ def steps(change: ReleaseChange) -> Iterator[Step]:
         yield Step((spec.ref,), f"install {spec.name}", sh("path_fail @message@", message=message))
         return
     have = held(change.detail.have) if change.detail is not None else Held()
+    if change.fields & {"owner", "group"}:  # the contents are right, and none of the files is
+        have = replace(have, lines={}, contents={**have.contents, **have.lines})
     healed = _healed(change)
     beside = spec.versioned and not healed
     if not change.fields or change.fields - {"commit", "branch"} or spec.strategy != "checkout":
