@@ -20,13 +20,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from desired.deployments import Cache, expand
+from desired.deploy.expand import Cache, expand
 from desired.git import commit_source, open_repository
 from desired.load import load
 from desired.model import Fleet
-from desired.scan import Scanner
-from desired.sources import Sources
-from desired.vault import Vault
+from desired.scan.scanner import Scanner
+from desired.secrets.vault import Vault
+from desired.sources.resolve import Sources
 from reconciler.cycle import Session
 from reconciler.fleet_run import FleetRun
 from state.channel import Channel

@@ -17,7 +17,7 @@ from desired.memo import Memo
 from desired.model import Place, Resource
 from desired.render import Context, Failure, Job, RenderCache, Template, render
 from desired.report import Report
-from desired.secrets import MARKS, read_secret, secret_path, split_at_markers
+from desired.secrets.names import MARKS, read_secret, secret_path, split_at_markers
 from desired.source import FILE_LIMIT, PACKAGE_LIMIT, TEXT_LIMIT, Source, Unusable, repository_path
 from desired.text import visible
 from providers.base import Spec

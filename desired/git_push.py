@@ -1,6 +1,6 @@
 """`--push`: gives one branch of the fleet to the remote that it belongs to, as `git push` would, without forcing anything.
 
-The conversation is that of `sources_remote.py`: the host key is checked, and a login goes to nobody else. Only ssh and folders
+The conversation is that of `sources/remote.py`: the host key is checked, and a login goes to nobody else. Only ssh and folders
 of this machine are pushed to: for https git keeps passwords in helper programs, and we run none of those. Called by
 `reconciler/cli/editing.py`.
 """
@@ -11,9 +11,9 @@ import os
 
 from desired.git import Repository
 from desired.model import RepositoryError
-from desired.sources_model import SourceProblem, Wanted
-from desired.sources_remote import Damaged, Remote, Rules, prepare
-from desired.sources_url import Location, parse_location
+from desired.sources.model import SourceProblem, Wanted
+from desired.sources.remote import Damaged, Remote, Rules, prepare
+from desired.sources.url import Location, parse_location
 from desired.text import visible
 
 _KEPT = "the commit is made, and not pushed"

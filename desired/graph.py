@@ -69,7 +69,7 @@ class Arranger:
 
 def arrange(asks: Sequence[Ask], beyond: Collection[str] = ()) -> Arrangement:
     """Checks references and paths among `asks` and puts them in order. Invalid ones are left out, but may be named; so may
-    what lies `beyond`: the projects, which find their places in the order later (`desired/weave.py`)."""
+    what lies `beyond`: the projects, which find their places in the order later (`desired/deploy/weave.py`)."""
     report, missing = Report(), Report()
     known: dict[str, Ask] = {}
     for ask in sorted((ask for ask in asks if ask.spec), key=_rank):

@@ -28,7 +28,7 @@ from desired.projects import Projects, read_project, unread_project
 from desired.render import Context
 from desired.report import Report
 from desired.schema import BundleSettings, FleetSettings, HostSettings
-from desired.secrets import read_secret, secret_path
+from desired.secrets.names import read_secret, secret_path
 from desired.source import Source, Unusable
 from desired.text import visible
 from desired.yaml import SIZE_LIMIT, Document, parse

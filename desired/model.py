@@ -129,10 +129,10 @@ class Fleet:
     tree: Mapping[str, str] = field(default_factory=dict)
     """Path → blob id of every file of the fleet that was used."""
     projects: Mapping[str, Any] = field(default_factory=dict)
-    """Name → `desired.project.Project`. What they ask of the hosts is added by `desired/deployments.py`, which fetches."""
+    """Name → `desired.project.Project`. What they ask of the hosts is added by `desired/deploy/expand.py`, which fetches."""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     """Path of the encrypted file in the repository → its content, for those that are named somewhere."""
     allowed: bytes = b""
     """Content of secrets/allow: what looks like a secret and is none."""
     deployed: Mapping[str, Any] = field(default_factory=dict)
-    """Project → `desired.deployments.Deployed`, once `expand` was called: what its revision is, and what was found in it."""
+    """Project → `desired.deploy.expand.Deployed`, once `expand` was called: what its revision is, and what was found in it."""

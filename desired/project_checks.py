@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from desired.dotenv import NAME as VARIABLE
+from desired.deploy.dotenv import NAME as VARIABLE
 from desired.files import Manifest
 from desired.project import ProjectSettings, RuntimeSettings, tree_path
 from desired.report import Report
-from desired.sources_model import SourceProblem
-from desired.sources_url import parse_location
+from desired.sources.model import SourceProblem
+from desired.sources.url import parse_location
 from desired.text import meant, show, visible
 from providers.tree import SENTINEL
 

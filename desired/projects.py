@@ -1,6 +1,6 @@
 """Reads the files of projects/, each on its own and then against the fleet: hosts, tags, paths, secrets, and what they need.
 
-Offline: nothing of a project itself is looked at here, only what its file says; `desired/deployments.py` fetches. Called by
+Offline: nothing of a project itself is looked at here, only what its file says; `desired/deploy/expand.py` fetches. Called by
 `desired/load.py` in three moments: with the hosts (`Projects`), before the manifests are arranged (`references`: they may name
 `release:site`), and after it (`check`).
 """
@@ -22,7 +22,7 @@ from desired.project import Deployment, DeploySettings, Project, ProjectSettings
 from desired.project_checks import ProjectManifest, check_file
 from desired.report import Report
 from desired.schema import NAME, HostSettings
-from desired.secrets import ENDING, FOLDER, read_secret, secret_path
+from desired.secrets.names import ENDING, FOLDER, read_secret, secret_path
 from desired.source import Source, Unusable, ancestors
 from desired.text import meant, show, visible
 from desired.yaml import Document

@@ -53,7 +53,7 @@ class Rendered:
     includes: tuple[str, ...] = ()
     """Paths of the files that were included."""
     secret: bool = False
-    """It has places for secrets in it (`desired.secrets.marker`)."""
+    """It has places for secrets in it (`desired.secrets.names.marker`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from jinja2.loaders import FunctionLoader
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
-from desired.secrets import MARKS, marker, secret_path
+from desired.secrets.names import MARKS, marker, secret_path
 from desired.source import Unusable
 from desired.text import meant, visible
 

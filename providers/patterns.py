@@ -1,6 +1,6 @@
 r"""Exclude patterns, meaning what they mean to git in .gitignore: `*`, `**`, `[a-z]`, `!`, a leading and a trailing slash.
 
-Used by `desired/` to leave files out of a project's tree, and by `releases_answer.py` to tell what lies in a deployed one and
+Used by `desired/` to leave files out of a project's tree, and by `releases/answer.py` to tell what lies in a deployed one and
 is none of our business: both judge alike. Matching works on bytes, as git's does, and takes time in proportion to the path: a
 star never goes back further than to the star before it. Where git's code and its manual differ we keep to the manual: in
 `x**/y` the stars are ordinary ones, and `\/` is a slash like any other.

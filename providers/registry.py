@@ -16,9 +16,9 @@ from providers.deb import Deb
 from providers.directories import DirectoryProvider
 from providers.files import FileProvider
 from providers.groups import GroupProvider
-from providers.releases import ReleaseProvider
+from providers.releases.kind import ReleaseProvider
 from providers.repositories import Repositories
-from providers.routes import RouteProvider
+from providers.routes.kind import RouteProvider
 from providers.runtimes import RuntimeProvider
 from providers.services import ServiceProvider
 from providers.slots import SlotProvider
@@ -48,7 +48,7 @@ PROJECT_PROVIDERS: tuple[Provider[Any, Any], ...] = (
     SlotProvider(),
     RouteProvider(),
 )
-"""Those that a deployed project consists of; `desired/deployments.py` makes their specs."""
+"""Those that a deployed project consists of; `desired/deploy/expand.py` makes their specs."""
 
 
 _BEGINNINGS = sorted(

@@ -1,6 +1,6 @@
 """What runs from a project's tree where there are no slots: a compose project, a systemd unit, or commands of its own.
 
-Made by `desired/deployments.py`. With the strategy `releases` it also decides which release is `current`: the link is flipped
+Made by `desired/deploy/expand.py`. With the strategy `releases` it also decides which release is `current`: the link is flipped
 and the new release started; only when that has passed its smoke tests is it noted as good. If it does not, the release that
 served before does so again, and the tree that failed is not tried any more. Where there is one tree and nothing to go back to
 (`mirror`, `checkout`), a failed smoke test is reported.

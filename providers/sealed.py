@@ -1,8 +1,8 @@
 """Contents that are secret, or that hold secrets: what stands in a spec from loading to the moment in which they are opened.
 
-`desired/content.py` seals a spec with the versions of the encrypted files that it needs; `desired/vault.py` opens it. Between
-the two everything can be checked, compared and remembered without any key, and nothing that is written down anywhere depends
-on a value: a digest of a short password could be guessed from.
+`desired/content.py` seals a spec with the versions of the encrypted files that it needs; `desired/secrets/vault.py` opens it.
+Between the two everything can be checked, compared and remembered without any key, and nothing that is written down anywhere
+depends on a value: a digest of a short password could be guessed from.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A secret is a type, not a string: it cannot be printed, compared by accident or put into a model's dump.
 
-Made by `desired/vault.py` from `secrets/*.age`; revealed only where bytes leave for the host that needs them. Each secret
-that comes to life is remembered here, so that `redact`, through which every sink sends its text, can take it out again
+Made by `desired/secrets/vault.py` from `secrets/*.age`; revealed only where bytes leave for the host that needs them. Each
+secret that comes to life is remembered here, so that `redact`, through which every sink sends its text, can take it out again
 wherever a host or a tool repeats it: `forms.py` knows how others may write it.
 """
 

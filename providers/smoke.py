@@ -1,5 +1,5 @@
 """What a smoke test asks and expects, as data. The controller asks it through its connection to the host
-(`reconciler/smoke.py`), so that a port on the host's loopback is reachable and the host needs no curl.
+(`reconciler/smoke/ask.py`), so that a port on the host's loopback is reachable and the host needs no curl.
 
 Written under `smoke:` in a project's file; kinds put it into a `Check`, which is a step that the controller does.
 """

@@ -1,6 +1,6 @@
 """The files of a project as they are to lie on a host: what a `release` installs, checks and, file by file, removes.
 
-Made by `desired/deployments.py` from a commit of the project, less what is excluded, plus what is made for the host
+Made by `desired/deploy/expand.py` from a commit of the project, less what is excluded, plus what is made for the host
 (`.sync_rev`, `.env`). The host keeps the same list beside its inventory as the `index` of what we installed: text that shell
 can read line by line, because no name in it holds a control character.
 

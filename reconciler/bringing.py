@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from desired.deployments import Deployed
-from desired.sources_model import HEX, Commits, SourceProblem
+from desired.deploy.expand import Deployed
+from desired.sources.model import HEX, Commits, SourceProblem
 from providers.base import Detail
-from providers.releases import ReleaseSpec
+from providers.releases.kind import ReleaseSpec
 from reconciler.draft import Draft, Planned, with_details
 from reconciler.render.words import short
 from reconciler.text import plural

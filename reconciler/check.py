@@ -15,7 +15,7 @@ from desired.model import Host
 from desired.project import Deployment, Project
 from providers.base import Model, Seq
 from providers.blue_green import SLOTS, RouteState, SlotState
-from providers.releases_model import ReleaseSpec, ReleaseState
+from providers.releases.model import ReleaseSpec, ReleaseState
 from providers.runtimes import RuntimeState
 from reconciler.draft import Draft
 from reconciler.errors import Exit

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.draft import Draft
-from reconciler.smoke import ask
+from reconciler.smoke.ask import ask
 from reconciler.work import Fate, Work
 from state.channel import Channel, HostError, Output
 from state.frames import Frame, finished, frames, left_inventory, marks, stopped

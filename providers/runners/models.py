@@ -1,6 +1,7 @@
 """The ways in which something can run from a release, as data: fields of a `runtime` or a `slot`.
 
-Made by `desired/deployments.py` from a project's settings and what its tree contains; the shell for each is in its own module.
+Made by `desired/deploy/expand.py` from a project's settings and what its tree contains; the shell for each is in its own
+module.
 """
 
 from __future__ import annotations

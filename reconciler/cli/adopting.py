@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from desired.deployments import Deployed
+from desired.deploy.expand import Deployed
 from desired.model import Fleet, Host, Resource
 from desired.project import Project
-from desired.sources_model import SourceProblem
-from desired.vault import Vault, VaultError
+from desired.secrets.vault import Vault, VaultError
+from desired.sources.model import SourceProblem
 from providers.base import State, Step, Unknown
-from providers.releases import ReleaseSpec
-from reconciler.adopting import (
+from providers.releases.kind import ReleaseSpec
+from reconciler.adopt.adopting import (
     Compared,
     aside_name,
     beside,
@@ -27,9 +27,9 @@ from reconciler.adopting import (
     stamp,
     take_over,
 )
-from reconciler.adopting_look import Folder, look
-from reconciler.adopting_report import Report, with_comparison, with_folder
-from reconciler.adopting_report import State as ReportState
+from reconciler.adopt.look import Folder, look
+from reconciler.adopt.report import Report, with_comparison, with_folder
+from reconciler.adopt.report import State as ReportState
 from reconciler.cli.asking import agreed, answer
 from reconciler.cli.editing import project_of
 from reconciler.cli.loading import load_fleet, prepared, select, tell_uncommitted, tell_warnings

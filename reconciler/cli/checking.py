@@ -9,8 +9,8 @@ from pathlib import Path
 
 from desired.model import Fleet, Host, Resource
 from desired.project import Project
-from desired.vault import Vault
-from providers.releases_model import ReleaseSpec
+from desired.secrets.vault import Vault
+from providers.releases.model import ReleaseSpec
 from reconciler.check import Deployed, Expected, deployed, exit_code, host_report, status_code, with_distance
 from reconciler.cli.editing import project_of
 from reconciler.cli.loading import load_fleet, prepared, select, tell_uncommitted, tell_warnings

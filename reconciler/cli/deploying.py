@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from desired.sources import Resolved
-from desired.sources_model import Commits
+from desired.secrets.vault import Vault
+from desired.sources.model import Commits
+from desired.sources.resolve import Resolved
 from desired.text import visible
-from desired.vault import Vault
 from providers.blue_green import other
 from reconciler.cli.editing import ProjectFile, Terms, carry_out, edited, open_project, refuse_terms
 from reconciler.cli.origin import Origin, sources_of

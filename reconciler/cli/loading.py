@@ -86,7 +86,7 @@ def open_for(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
     keys, which nothing up to here does."""
     if not fleet.secrets:
         return fleet, list(hosts)
-    from desired.vault import Vault, open_secrets
+    from desired.secrets.vault import Vault, open_secrets
 
     names = [host.name for host in hosts]
     opened = open_secrets(fleet, Vault(), names)
@@ -99,13 +99,13 @@ def deploy_for(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
     names = {host.name for host in hosts}
     if not any(one.host in names for project in fleet.projects.values() for one in project.deployments):
         return fleet, list(hosts)
-    from desired.deployments import expand
-    from desired.gitleaks import Gitleaks
-    from desired.scan import Scanner
-    from desired.sources import Sources
-    from desired.sources_model import SourceProblem
-    from desired.sources_remote import Rules
-    from desired.vault import Vault
+    from desired.deploy.expand import expand
+    from desired.scan.gitleaks import Gitleaks
+    from desired.scan.scanner import Scanner
+    from desired.secrets.vault import Vault
+    from desired.sources.model import SourceProblem
+    from desired.sources.remote import Rules
+    from desired.sources.resolve import Sources
 
     try:
         sources = Sources(rules=Rules(fleet_hosts=fleet.known_hosts))

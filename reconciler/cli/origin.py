@@ -10,11 +10,11 @@ from functools import cached_property
 
 from desired.model import Fleet
 from desired.project import Project
-from desired.secrets import secret_path
-from desired.sources import Resolved, Sources
-from desired.sources_model import Commits, SourceProblem, Wanted
-from desired.sources_remote import Rules
-from desired.vault import Vault
+from desired.secrets.names import secret_path
+from desired.secrets.vault import Vault
+from desired.sources.model import Commits, SourceProblem, Wanted
+from desired.sources.remote import Rules
+from desired.sources.resolve import Resolved, Sources
 from reconciler.errors import CommandError
 
 

@@ -9,19 +9,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from desired.deployments import Deployed
+from desired.deploy.expand import Deployed
 from desired.git import open_repository
 from desired.git_identity import identity_of
-from desired.gitleaks import Gitleaks
 from desired.model import Fleet, Host
 from desired.project import Project
-from desired.scan import Finding, Scanner, read_allow
-from desired.sources_model import SourceProblem, SourceTree
-from desired.sources_repository import Author
-from desired.vault import Vault
+from desired.scan.gitleaks import Gitleaks
+from desired.scan.scanner import Finding, Scanner, read_allow
+from desired.secrets.vault import Vault
+from desired.sources.model import SourceProblem, SourceTree
+from desired.sources.repository import Author
 from providers.base import Unknown
-from providers.releases import ReleaseSpec
-from reconciler import adopting, adopting_look, pulling
+from providers.releases.kind import ReleaseSpec
+from reconciler.adopt import adopting
+from reconciler.adopt import look as adopting_look
 from reconciler.cli.adopting import fetch_history, hosts_of, resource_of
 from reconciler.cli.asking import agreed
 from reconciler.cli.editing import project_of
@@ -31,9 +32,10 @@ from reconciler.cli.screen import Screen
 from reconciler.cli.survey import survey
 from reconciler.errors import Exit, Refused
 from reconciler.fleet_run import FleetRun, HostRun
-from reconciler.pulling import Changes, Edits
-from reconciler.pulling_report import FindingReport, Report
-from reconciler.pulling_report import State as ReportState
+from reconciler.pull import pulling
+from reconciler.pull.pulling import Changes, Edits
+from reconciler.pull.report import FindingReport, Report
+from reconciler.pull.report import State as ReportState
 from reconciler.remembered import Remembered
 from reconciler.remembered import ask as remembered
 from reconciler.render.lines import BLANK, Line, line

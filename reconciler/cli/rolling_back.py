@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from desired.git_write import versions
-from desired.sources_model import Commits
-from desired.vault import Vault
+from desired.secrets.vault import Vault
+from desired.sources.model import Commits
 from reconciler.cli.deploying import active_slot, between, body, hosts_words, is_commit_id, shown
 from reconciler.cli.editing import ProjectFile, Terms, carry_out, edited, open_project, refuse_terms
 from reconciler.cli.origin import Origin, sources_of

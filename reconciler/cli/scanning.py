@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from desired.git import commit_source, folder_in, open_repository, worktree_source
-from desired.gitleaks import Gitleaks
 from desired.model import Diagnostic
-from desired.scan import Scanner, scan_fleet
-from desired.sources_cache import default_folder
+from desired.scan.gitleaks import Gitleaks
+from desired.scan.scanner import Scanner, scan_fleet
+from desired.sources.cache import default_folder
 from reconciler.cli.loading import Loaded
 from reconciler.cli.screen import Screen
 from reconciler.errors import Refused

@@ -19,7 +19,7 @@ from types import FrameType
 
 import click
 
-from desired.secrets import VALUE_LIMIT
+from desired.secrets.names import VALUE_LIMIT
 from desired.text import visible
 from reconciler.errors import CommandError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from desired.git import FLEET_MARKS, folder_in, open_repository
-from desired.secrets import ENCRYPTED_LIMIT, ENDING, FOLDER, RECIPIENTS
+from desired.secrets.names import ENCRYPTED_LIMIT, ENDING, FOLDER, RECIPIENTS
 from desired.text import visible
 from reconciler.errors import CommandError
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from desired.model import RepositoryError
-from desired.recipients import (
+from desired.secrets.names import RECIPIENTS, VALUE_LIMIT, looks_encrypted, secret_name, secret_path
+from desired.secrets.recipients import (
     BadRecipient,
     Recipient,
     parse_recipient,
@@ -17,10 +18,9 @@ from desired.recipients import (
     with_recipients,
     without_recipients,
 )
-from desired.secrets import RECIPIENTS, VALUE_LIMIT, looks_encrypted, secret_name, secret_path
+from desired.secrets.vault import Vault, VaultError, encrypt
 from desired.source import Unusable
 from desired.text import listing, meant, visible
-from desired.vault import Vault, VaultError, encrypt
 from reconciler.cli.screen import Screen
 from reconciler.cli.secret_edit import edit_value
 from reconciler.cli.secret_files import SecretFiles

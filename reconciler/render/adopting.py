@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.adopting_report import NearestReport, Report
+from reconciler.adopt.report import NearestReport, Report
 from reconciler.check import paths_words
 from reconciler.errors import Exit
 from reconciler.render.lines import Line, Style, line

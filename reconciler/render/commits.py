@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from desired.sources_model import Commits
+from desired.sources.model import Commits
 from reconciler.render.lines import Line, Style, line
 from reconciler.text import plural
 

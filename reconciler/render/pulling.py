@@ -8,7 +8,7 @@ from typing import Any
 
 from reconciler.check import paths_words
 from reconciler.errors import Exit
-from reconciler.pulling_report import Report
+from reconciler.pull.report import Report
 from reconciler.render.lines import Line, Style, line
 from reconciler.render.words import short
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from desired.sources import Sources
-from desired.sources_model import SourceProblem, Wanted
+from desired.sources.model import SourceProblem, Wanted
+from desired.sources.resolve import Sources
 
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired.compose import ComposeProblem, compose_runner, compose_warnings, detect
+from desired.compose.read import ComposeProblem, compose_runner, compose_warnings, detect
 from desired.project import ComposeSettings, ProjectSettings
 from providers.runners.models import ComposeRunner
 from providers.tree import Tree, TreeFile, tree_of

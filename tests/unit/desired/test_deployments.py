@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from desired.deployments import expand
+from desired.deploy.expand import expand
 from desired.git import commit_source, open_repository
 from desired.load import load
 from providers.files import FileSpec
-from providers.releases_model import ReleaseSpec
+from providers.releases.model import ReleaseSpec
 from providers.runners.models import CommandRunner, SystemdRunner
 from providers.runtimes import RuntimeSpec
 from providers.slots import SlotSpec

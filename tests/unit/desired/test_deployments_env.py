@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desired import dotenv
+from desired.deploy import dotenv
 
 VALUES = st.text(
     st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from(list("\\\"'$`# =ant0")),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from desired.sources import Sources
-from desired.sources_model import SourceProblem
+from desired.sources.model import SourceProblem
+from desired.sources.resolve import Sources
 from tests.fleet import Fleet
 from tests.unit.desired.origin import Origin
 from tests.unit.desired.works import Works, blocked, warnings

@@ -20,7 +20,11 @@ def test_the_examples_are_a_valid_fleet(fleet: Fleet) -> None:
         "bundles/base.yaml",
         "files/app.conf.j2",
     ]
-    more: dict[str, str | bytes | None] = {"files/issue": "hello\n", "files/footer": "# end", "secrets/alerts/chat.age": ENCRYPTED}
+    more: dict[str, str | bytes | None] = {
+        "files/issue": "hello\n",
+        "files/footer": "# end",
+        "secrets/alerts/chat.age": ENCRYPTED,
+    }
     found = loaded(fleet, {**dict(BLOCKS), **more})
 
     assert sorted(found.hosts) == ["laptop", "nas", "web"]

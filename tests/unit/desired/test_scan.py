@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired import scan_memory
 from desired.git import commit_source, open_repository, worktree_source
-from desired.scan import ALLOW, Allow, Finding, Scanner, Setting, read_allow, scan_fleet
+from desired.scan import memory as scan_memory
+from desired.scan.scanner import ALLOW, Allow, Finding, Scanner, Setting, read_allow, scan_fleet
 from tests.fleet import Fleet
 
 VALUE = "s3cr3t-Enough"
@@ -152,7 +152,7 @@ def test_the_memory_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.M
 
 def test_several_processes_remember_together(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from desired.scan import Allow, Scanner\n"
+        "import sys; from pathlib import Path; from desired.scan.scanner import Allow, Scanner\n"
         "for n in range(40):\n"
         "    Scanner(Path(sys.argv[1])).scan({'a': f'{int(sys.argv[2]) * 1000 + n:040x}'}, lambda _: b'', Allow())"
     )

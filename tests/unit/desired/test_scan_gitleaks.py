@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from desired.gitleaks import Gitleaks
-from desired.scan import Allow, Finding, Scanner
+from desired.scan.gitleaks import Gitleaks
+from desired.scan.scanner import Allow, Finding, Scanner
 
 CLEAN, SECRET = "a" * 40, "b" * 40
 BLOBS = {CLEAN: b"one\ntwo\nthree\n", SECRET: b"password: s3cr3t-Enough\n", "d" * 40: b"four\nfive\n"}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired.scan import Allow, Finding, Scanner
-from desired.scan_words import sort_of
+from desired.scan.scanner import Allow, Finding, Scanner
+from desired.scan.words import sort_of
 from tests.unit.desired.planted import clean_files, keys
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from desired.sources import Sources
-from desired.sources_model import Wanted
-from desired.sources_remote import Rules
+from desired.sources.model import Wanted
+from desired.sources.remote import Rules
+from desired.sources.resolve import Sources
 from tests.unit.desired.origin import Origin, problem
 
 
@@ -395,8 +395,8 @@ def test_the_cache_is_nobody_elses_to_read(tmp_path: Path, monkeypatch: pytest.M
 FETCHER = """
 import sys
 from pathlib import Path
-from desired.sources import Sources
-from desired.sources_model import Wanted
+from desired.sources.resolve import Sources
+from desired.sources.model import Wanted
 print(Sources(Path(sys.argv[1])).resolve(Wanted("site", sys.argv[2], "main")).commit)
 """
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desired.sources import Sources
-from desired.sources_model import SourceProblem
-from desired.sources_repository import Author, ProjectRepository, Written
+from desired.sources.model import SourceProblem
+from desired.sources.repository import Author, ProjectRepository, Written
+from desired.sources.resolve import Sources
 from providers.patterns import Patterns
 from tests.unit.desired.origin import Origin
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desired.sources_hosts import host_keys
+from desired.sources.hosts import host_keys
 from tests.sshd import make_key, public
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8y0v8vWzC8hUeYcnqKXn8qwBzJ3sG9rS2mU3m1mN5p"

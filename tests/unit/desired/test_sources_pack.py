@@ -8,7 +8,7 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from desired.sources_pack import pack
+from desired.sources.pack import pack
 
 
 def git(folder: Path, *arguments: str, data: bytes | None = None) -> str:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from desired.sources import Sources
-from desired.sources_model import Wanted
-from desired.sources_remote import Rules
-from desired.sources_repository import Author, Written
+from desired.sources.model import Wanted
+from desired.sources.remote import Rules
+from desired.sources.repository import Author, Written
+from desired.sources.resolve import Sources
 from providers.secret import Secret
 from tests.sshd import USER, Sshd, agent_with, make_key, public
 from tests.unit.desired.origin import HttpServer, Origin, authority, problem, served

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired.sources import Sources
-from desired.sources_model import SourceProblem, SourceTree
-from desired.sources_repository import ProjectRepository
-from desired.sources_sums import Sum, Sums
+from desired.sources.model import SourceProblem, SourceTree
+from desired.sources.repository import ProjectRepository
+from desired.sources.resolve import Sources
+from desired.sources.sums import Sum, Sums
 from providers.patterns import Patterns
 from tests.unit.desired.origin import Origin
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired.sources_model import SourceProblem
-from desired.sources_url import Location, parse_location
+from desired.sources.model import SourceProblem
+from desired.sources.url import Location, parse_location
 
 SECRET = "hunter22hunter22"
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desired.identities import Identities, find_identities
-from desired.recipients import BadRecipient, parse_recipient, parse_recipients, with_recipients, without_recipients
-from desired.secrets import ENCRYPTED_LIMIT, VALUE_LIMIT, secret_name, secret_path
+from desired.secrets.identities import Identities, find_identities
+from desired.secrets.names import ENCRYPTED_LIMIT, VALUE_LIMIT, secret_name, secret_path
+from desired.secrets.recipients import BadRecipient, parse_recipient, parse_recipients, with_recipients, without_recipients
+from desired.secrets.vault import Vault, VaultError, encrypt
 from desired.source import Unusable
-from desired.vault import Vault, VaultError, encrypt
 from providers import secret as secrets
 from tests.sshd import make_key
 from tests.unit.desired.keys import AgeKey

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from desired.compare import compare
-from desired.identities import find_identities
 from desired.load import Cache
 from desired.model import Fleet as Desired
 from desired.model import Resource
-from desired.vault import Vault, open_secrets
+from desired.secrets.identities import find_identities
+from desired.secrets.vault import Vault, open_secrets
 from providers import secret as secrets
 from providers.files import FileSpec
 from tests.fleet import Fleet

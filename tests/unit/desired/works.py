@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from desired.deployments import Cache, expand
+from desired.deploy.expand import Cache, expand
 from desired.git import commit_source, open_repository
-from desired.identities import find_identities
 from desired.load import load
 from desired.model import Fleet as Desired
 from desired.model import Resource
-from desired.scan import Scanner
-from desired.sources import Sources
-from desired.vault import Vault
-from providers.releases_model import ReleaseSpec
+from desired.scan.scanner import Scanner
+from desired.secrets.identities import find_identities
+from desired.secrets.vault import Vault
+from desired.sources.resolve import Sources
+from providers.releases.model import ReleaseSpec
 from providers.tree import Tree
 from tests.fleet import Fleet
 from tests.unit.desired.keys import AgeKey

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from providers.base import Change, Facts, Spec, Step, Unknown
-from providers.releases import ReleaseProvider, ReleaseSpec, ReleaseState
+from providers.releases.kind import ReleaseProvider, ReleaseSpec, ReleaseState
 from providers.shell import Sh
 from providers.tree import FileMode, Tree, TreeFile, tree_of
 from tests.unit.providers.here import Here

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from providers.proxies.models import Proxy
 from providers.proxies.setup import Setup
-from providers.routes import RouteSpec
+from providers.routes.kind import RouteSpec
 
 WEB = ("nginx", "caddy", "haproxy")
 

@@ -24,7 +24,7 @@ import pytest
 
 import providers
 from providers.base import Provider, Spec, State
-from providers.registry import PROVIDERS
+from providers.registry import PROJECT_PROVIDERS, PROVIDERS
 
 ROOT = Path(__file__).parents[3]
 CASES = sorted((ROOT / "tests" / "recorded").glob("*/*.json"))
@@ -117,7 +117,7 @@ def test_every_kind_has_a_page_that_names_each_of_its_fields(kind: str) -> None:
 
 
 def test_every_kind_is_registered_once() -> None:
-    assert sorted(provider.name for provider in PROVIDERS) == sorted(KINDS)
+    assert sorted(provider.name for provider in (*PROVIDERS, *PROJECT_PROVIDERS)) == sorted(KINDS)
 
 
 def test_no_recording_is_left_of_a_kind_that_is_gone() -> None:

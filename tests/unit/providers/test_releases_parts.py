@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from providers.base import Change, Facts, Unknown
 from providers.patterns import Patterns
-from providers.releases import ReleaseProvider, ReleaseSpec, ReleaseState
-from providers.releases_adopt import adopt_steps, list_files, listed_files, set_aside_step
-from providers.releases_answer import Held, blocks_of, held, unpacked
-from providers.releases_parcels import INLINE, is_zipped, packed, ship
+from providers.releases.adopt import adopt_steps, list_files, listed_files, set_aside_step
+from providers.releases.answer import Held, blocks_of, held, unpacked
+from providers.releases.kind import ReleaseProvider, ReleaseSpec, ReleaseState
+from providers.releases.parcels import INLINE, is_zipped, packed, ship
 from state.script import Fragment, PlannedStep, compile_apply, compile_probe
 from tests.unit.providers.here import SHELLS
 from tests.unit.providers.site import SECOND, Content, Site, tree

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers import releases_steps, tree
+from providers import tree
 from providers.base import Change, Facts, Step
-from providers.releases import ReleaseProvider, ReleaseState
-from providers.releases_answer import held
-from providers.releases_small import small
+from providers.releases import steps as releases_steps
+from providers.releases.answer import held
+from providers.releases.kind import ReleaseProvider, ReleaseState
+from providers.releases.small import small
 from providers.shell import Sh, sh
 from providers.tree import Tree, TreeFile, tree_of
 from tests.unit.providers.here import SHELLS, name_of

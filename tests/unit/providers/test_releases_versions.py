@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.releases import ReleaseSpec
+from providers.releases.kind import ReleaseSpec
 from tests.unit.providers.here import SHELLS, name_of
 from tests.unit.providers.site import FIRST, SECOND, Content, Site, tree
 

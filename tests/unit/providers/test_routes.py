@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from providers.base import Change, Facts, Step, Unknown
 from providers.blue_green import SlotState
-from providers.routes import RouteProvider, RouteSpec
-from providers.routes_answer import RouteAnswer
+from providers.routes.answer import RouteAnswer
+from providers.routes.kind import RouteProvider, RouteSpec
 from providers.smoke import Smoke
 
 PROVIDER = RouteProvider()

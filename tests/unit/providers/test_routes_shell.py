@@ -12,8 +12,8 @@ import pytest
 
 from providers.base import Change, Facts, Step, Unknown
 from providers.blue_green import SlotState
-from providers.routes import RouteProvider, RouteSpec
-from providers.routes_answer import RouteAnswer
+from providers.routes.answer import RouteAnswer
+from providers.routes.kind import RouteProvider, RouteSpec
 from providers.shell import Sh, lines, sh
 from tests.unit.providers.here import SHELLS, Here, name_of
 

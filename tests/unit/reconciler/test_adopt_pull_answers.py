@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.base import Step
-from providers.releases_model import ReleaseSpec
-from providers.releases_steps import settings
+from providers.releases.model import ReleaseSpec
+from providers.releases.steps import settings
 from providers.shell import lines, sh
-from reconciler.adopting import aside_name, set_aside
-from reconciler.adopting_look import Looks, Standing, live_release, read_looks, read_mounted, read_standing
-from reconciler.adopting_shell import STANDING, STEPS, USERS
-from reconciler.pulling import blob_id
-from reconciler.pulling_read import FILE_LIMIT, Found, question, read
+from reconciler.adopt.adopting import aside_name, set_aside
+from reconciler.adopt.look import Looks, Standing, live_release, read_looks, read_mounted, read_standing
+from reconciler.adopt.shell import STANDING, STEPS, USERS
+from reconciler.pull.pulling import blob_id
+from reconciler.pull.read import FILE_LIMIT, Found, question, read
 from state.script import Fragment, PlannedStep, compile_apply, compile_probe
 from tests.unit.state.shells import SHELLS, name_of
 from tests.unit.test_scripts_shellcheck import WHOLE_LIBRARY, complaints

@@ -12,7 +12,7 @@ from desired.model import Address, Host, Place, Resource
 from desired.project import Deployment, Project, ProjectSettings
 from providers.base import Facts, Unknown
 from providers.blue_green import RouteState, SlotState
-from providers.releases_model import ReleaseSpec, ReleaseState
+from providers.releases.model import ReleaseSpec, ReleaseState
 from providers.runtimes import RuntimeState
 from reconciler.check import (
     Deployed,

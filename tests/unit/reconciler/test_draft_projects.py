@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from providers.base import Unknown
-from providers.releases import ReleaseSpec
-from providers.releases_model import ReleaseState
+from providers.releases.kind import ReleaseSpec
+from providers.releases.model import ReleaseState
 from providers.runners.models import CommandRunner
 from providers.runtimes import RuntimeSpec, RuntimeState
 from state.inventory import Entry

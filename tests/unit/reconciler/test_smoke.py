@@ -18,8 +18,8 @@ import pytest_asyncio
 
 from providers.secret import Secret
 from providers.smoke import Check, Smoke
-from reconciler import smoke as smoke_module
-from reconciler.smoke import Verdict, ask
+from reconciler.smoke import ask as smoke_module
+from reconciler.smoke.ask import Verdict, ask
 from state.channel import Channel, Unreachable
 from state.connect import connect
 from state.target import Target

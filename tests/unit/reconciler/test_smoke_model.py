@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from providers.smoke import Smoke, is_host_name
-from reconciler.smoke_http import Answer, Question, Recorded, converse
-from reconciler.smoke_judge import transcript, wrong
+from reconciler.smoke.http import Answer, Question, Recorded, converse
+from reconciler.smoke.judge import transcript, wrong
 from tests.unit.reconciler.services import answer
 
 QUESTION = Question("GET", "/", (("Host", "localhost"), ("Connection", "close")))

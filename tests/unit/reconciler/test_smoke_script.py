@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from providers.smoke import Check, Smoke
-from reconciler import smoke as smoke_module
-from reconciler.smoke import Verdict, ask
+from reconciler.smoke import ask as smoke_module
+from reconciler.smoke.ask import Verdict, ask
 from state.channel import Channel, ForwardingRefused
 from tests.unit.reconciler.services import answer, over_ssh, saying, self_signed, serving, silent, without_end
 from tests.unit.reconciler.test_smoke import closed_port

@@ -1,0 +1,1 @@
+"""From a project's file and a commit of its source to resources on hosts. Begin with `expand.py`."""

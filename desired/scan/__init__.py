@@ -1,0 +1,1 @@
+"""The search for secrets in plain text, before anything is shipped. Begin with `scanner.py`."""

@@ -1,0 +1,1 @@
+"""The kind `route`: which slot has the traffic. Begin with `kind.py`."""

@@ -1,0 +1,1 @@
+"""`reconcile pull`: edits made on a host become a commit. Begin with `pulling.py`."""

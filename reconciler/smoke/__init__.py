@@ -1,0 +1,1 @@
+"""Smoke tests, asked by the controller through the connection. Begin with `ask.py`."""
