@@ -188,7 +188,8 @@ route_settle() {
 }
 
 # route_current PATH FOLDER: the link PATH/current leads to FOLDER of the release $id. It is made aside, in a folder that is
-# ours alone, and moved into its place by one rename; naming the folder, not the link, keeps mv from following the link that stands there.
+# ours alone, and moved into its place by one rename; naming the folder, not the link, keeps mv from following the link that
+# stands there.
 route_current() {
   cd -P -- "$1" || return
   if [ ! -d "./releases/$id" ]; then proxy_fail "$1/releases/$id is gone"; return; fi
