@@ -196,7 +196,9 @@ scratch=$folder/stage
 clear_up() { # what this run needed, and what earlier ones left of theirs. Where nothing is there, no process is started
   cd /
   sweep
-  set -- "$scratch" "$folder/staged" "$folder/inventory.new" "$folder"/lock.?*
+  # *.new below projects: what was to replace a file there (providers/project_shell.py) when a step was killed.
+  set -- "$scratch" "$folder/staged" "$folder/inventory.new" "$folder"/lock.?* \
+    "$folder"/projects/*/*.new "$folder"/projects/*/.*.new "$folder"/projects/*/releases/*.new
   for entry do
     if [ -e "$entry" ] || [ -L "$entry" ]; then rm -rf "$@"; return; fi
   done

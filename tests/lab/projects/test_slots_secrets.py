@@ -76,7 +76,7 @@ def assert_kept_on_the_host(host: LabHost) -> None:
     where = host.sh(
         "grep -rlaFf /root/forms / --exclude-dir=proc --exclude-dir=sys --exclude=forms --exclude=seen 2>/dev/null; true"
     ).splitlines()
-    dockers = ("/var/lib/docker/containers/", "/run/docker/", "/var/lib/containerd/", "/run/containerd/")
+    dockers = ("/var/lib/docker/containers/", "/run/docker/", "/var/lib/containerd/", "/run/containerd/", "/tmp/runc-")
     own = [path for path in where if not path.startswith(dockers)]
     files = [path for path in own if not path.startswith(f"{PATH}/releases/")]
     assert files == []

@@ -109,6 +109,17 @@ def test_nothing_is_left_but_the_inventory_and_the_lock_file(shell: list[str], f
 
 
 @every_shell
+def test_what_a_killed_step_was_to_put_in_the_place_of_a_projects_file_goes(shell: list[str], folder: Path) -> None:
+    project = folder / "projects" / "shop.new"
+    (project / "releases").mkdir(parents=True)
+    for name in ("route", ".route.new", "kept.new", "releases/R1.index", "releases/R1.stamps.new"):
+        (project / name).touch()
+    answers(shell, script(folder, step(sh("true"))))
+    left = [str(path.relative_to(project)) for path in sorted(project.rglob("*")) if path.is_file()]
+    assert left == ["releases/R1.index", "route"]
+
+
+@every_shell
 def test_the_journal_is_in_place_before_the_first_step_and_tells_how_far_it_came(shell: list[str], folder: Path) -> None:
     inventory = str(folder / "inventory")
     found = answers(shell, script(folder, step(sh("cat @inventory@", inventory=inventory)), step(sh("exit 9"))))
