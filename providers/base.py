@@ -213,6 +213,9 @@ class Provider(ABC, Generic[SpecT, StateT]):
     slots 87, routes 88."""
     library: ClassVar[Sh] = Sh("")
     """Shell functions that the steps of this kind use; sent once per script, before any step."""
+    shares_path: ClassVar[bool] = False
+    """Its path is a folder that may be declared as well, and in which others may lie: when it leaves, it takes along what it
+    installed there and nothing beside it."""
     left_behind: ClassVar[str] = "it was there before us"
     """Why something that we did not make stays on the host when it leaves the repository."""
     tools: ClassVar[tuple[str, ...]] = ()

@@ -114,8 +114,7 @@ class Orphans:
 
 
 def orphans(host: Host, inventory: Inventory) -> Orphans:
-    """Sorts what left the repository. A release removes what it installed and nothing beside it: the folder in which it lies,
-    and what else lies in that, may well stay."""
+    """Sorts what left the repository."""
     declared = {resource.ref for resource in host.resources}
     paths = {
         path: resource.ref for resource in host.resources if (path := provider_of(resource.ref).path(resource.spec)) is not None
@@ -129,16 +128,17 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
             continue
         spec = _remembered(ref, entry) if entry.made else None
         path = provider_of(ref).path(spec) if spec is not None else None
+        shares = spec is not None and provider_of(ref).shares_path
         if not entry.made:
             released[ref] = _left_behind(ref)
         elif spec is None:
             released[ref] = "it was recorded by another version of this program, which alone knows how to remove it"
-        elif (heir := _heir(spec, path, paths)) is not None:
-            if spec.kind == "release" and heir not in inventory.resources:
+        elif (heir := _heir(path, paths, shares=shares)) is not None:
+            if shares and heir not in inventory.resources:
                 kept.add(ref)  # the project under another name, which has not taken it over yet
             else:
                 released[ref] = "its path belongs to another resource now"
-        elif path in used and spec.kind != "release":
+        elif path in used and not shares:
             kept.add(ref)
         else:
             remove.append(Resource(spec=spec, place=Place("no longer in the repository")))
@@ -147,10 +147,10 @@ def orphans(host: Host, inventory: Inventory) -> Orphans:
     return Orphans(tuple(adjusted), released, frozenset(kept))
 
 
-def _heir(spec: Spec, path: str | None, paths: Mapping[str, str]) -> str | None:
-    """Who owns a path now. The folder of a project may be declared as well, and then stays without it."""
+def _heir(path: str | None, paths: Mapping[str, str], *, shares: bool) -> str | None:
+    """Who owns a path now. A folder that was shared may be declared as well, and then stays without the one that leaves."""
     heir = None if path is None else paths.get(path)
-    return None if heir is not None and spec.kind == "release" and heir.startswith("directory:") else heir
+    return None if heir is not None and shares and heir.startswith("directory:") else heir
 
 
 def _left_behind(ref: str) -> str:
@@ -205,7 +205,8 @@ def _notices(resource: Resource, snapshot: Snapshot) -> tuple[str, ...]:
 def _left(resource: Resource, inventory: Inventory) -> tuple[str, ...]:
     """A project that moves to another folder leaves the old one as it is: there may be data in it, and it may be running."""
     entry = inventory.resources.get(resource.ref)
-    old = entry.spec.get("path") if entry is not None and entry.made and resource.spec.kind == "release" else None
+    shares = provider_of(resource.ref).shares_path
+    old = entry.spec.get("path") if entry is not None and entry.made and shares else None
     if not isinstance(old, str) or old == getattr(resource.spec, "path", old):
         return ()
     return (f"what was deployed in {old} stays there, no longer managed: remove it by hand when nothing runs from it",)

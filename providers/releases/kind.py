@@ -36,6 +36,7 @@ class ReleaseProvider(Provider[ReleaseSpec, ReleaseState]):
     name = "release"
     section = "projects"
     rank = 85
+    shares_path = True
     library = LIBRARY
     spec = ReleaseSpec
     state = ReleaseState
