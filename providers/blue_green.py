@@ -1,7 +1,7 @@
 """Which slot shall have which release, and which shall have the traffic: the one decision behind `slot:` and `route:`.
 
 Pure and settled: asked again after what it said was done, it says the same. It looks at what the host is, never at what
-somebody meant to do, so a run that died anywhere is simply continued. Used by `slots.py` and `routes.py` (`Provider.aim`).
+somebody meant to do, so a run that died anywhere is simply continued. Used by `slots.py` and `routes/kind.py` (`Provider.aim`).
 """
 
 from __future__ import annotations

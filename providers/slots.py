@@ -2,7 +2,7 @@
 
 Made by `desired/deploy/expand.py`, two for each project with the strategy `slots`. What a slot is to be is decided for both
 slots and the route at once (`blue_green.py`), from what the host is. A slot is started, stopped and started again; the
-traffic is the route's matter (`routes.py`), and nothing here is done to a slot that has it, except starting it where it has
+traffic is the route's matter (`routes/kind.py`), and nothing here is done to a slot that has it, except starting it where it has
 stopped.
 """
 

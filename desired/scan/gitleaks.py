@@ -1,4 +1,4 @@
-"""Asks gitleaks as well, where it is installed on the controller: a second opinion on new contents. Used by `scan.py`.
+"""Asks gitleaks as well, where it is installed on the controller: a second opinion on new contents. Used by `scanner.py`.
 
 It sees nothing but copies in a private folder, many contents in one file (it is slow at opening files), so that no setting of
 the repository (`.gitleaks.toml`, `.gitleaksignore`) has a say. It is told to blacken what it finds, and of its report only

@@ -1,4 +1,4 @@
-"""Remembers on disk which contents were clean, so that a scan reads only what is new. Used by `scan.py`.
+"""Remembers on disk which contents were clean, so that a scan reads only what is new. Used by `scanner.py`.
 
 One text file of lines, for one version of the rules. Several processes may add to it at the same time: each adds whole lines in
 one write, and a line that is not whole after all is no line. It may be deleted at any time; what cannot be read or written only

@@ -1,6 +1,6 @@
 """What secrets look like: one rule for each kind of key, behind literals that are looked for first.
 
-Used by `scan.py`. A rule's regular expression runs only over files that hold one of its marks, which is why a scan of thousands
+Used by `scanner.py`. A rule's regular expression runs only over files that hold one of its marks, which is why a scan of thousands
 of files takes a moment. Passwords without a form of their own are found by the words beside them: see `scan/words.py`.
 """
 

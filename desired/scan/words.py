@@ -1,6 +1,6 @@
 """Finds passwords and tokens that have no form of their own, by the word before them: `DB_PASSWORD=…`, `"token": "…"`.
 
-Used by `scan.py`, with care: most of what stands behind such words is a name, a call or a placeholder. How careful depends on
+Used by `scanner.py`, with care: most of what stands behind such words is a name, a call or a placeholder. How careful depends on
 the file: in settings a value may stand without quotes, in programs it may not, in prose and in tests only what nobody could
 have made up counts, and in lists of versions and digests nothing does.
 """

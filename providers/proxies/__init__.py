@@ -1,6 +1,6 @@
 """The proxies that can give a project's traffic to one of its slots: how each is told, and how it is asked.
 
-`routes.py` is the kind of resource; here is what differs between the proxies. None of them is reloaded for a switch, because a
+`routes/kind.py` is the kind of resource; here is what differs between the proxies. None of them is reloaded for a switch, because a
 reload closes idle connections, and whoever sends a request on one at that moment loses it. What each looks at for every request
 is changed instead:
 

@@ -1,6 +1,6 @@
 """What a proxy must have on a host so that it leads to a project's slots: one text in one file, and where the rest lies.
 
-Made by `nginx.py`, `caddy.py` and `haproxy.py`, used by `routes.py`. The shell that all proxies share is here, too.
+Made by `nginx.py`, `caddy.py` and `haproxy.py`, used by `routes/kind.py`. The shell that all proxies share is here, too.
 """
 
 from __future__ import annotations

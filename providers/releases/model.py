@@ -1,6 +1,6 @@
 """What the kind `release` asks for and what a host has: `ReleaseSpec`, `ReleaseState`, and which paths are not ours.
 
-Made by `desired/deploy/expand.py`, one for each project and host; `releases.py` says how it is asked and done.
+Made by `desired/deploy/expand.py`, one for each project and host; `kind.py` says how it is asked and done.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a change of a deployed tree to steps: install, bring in step, clear away. Called by `releases.py`."""
+"""From a change of a deployed tree to steps: install, bring in step, clear away. Called by `kind.py`."""
 
 from __future__ import annotations
 

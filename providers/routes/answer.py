@@ -1,4 +1,4 @@
-"""What a host says about the routes of its projects, and the state that follows. Pure and total; used by `routes.py`.
+"""What a host says about the routes of its projects, and the state that follows. Pure and total; used by `kind.py`.
 
 Each line begins with the number of the spec that it is about:
 

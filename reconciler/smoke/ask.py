@@ -3,10 +3,10 @@
 Called by the cycle while a plan is applied. Each test is asked until its answer is right, its tries are used up or its deadline
 has passed. Nothing runs on the host for it, but where its SSH server passes no connections on (`smoke/script.py`).
 
-    smoke.py          tries, deadlines, and the verdict
-    smoke_http.py     one question and its answer, with TLS or without
-    smoke_judge.py    whether an answer is the expected one, and how a wrong one is told
-    smoke_script.py   the same question, asked by the host's own curl or wget
+    ask.py     tries, deadlines, and the verdict
+    http.py    one question and its answer, with TLS or without
+    judge.py   whether an answer is the expected one, and how a wrong one is told
+    script.py  the same question, asked by the host's own curl or wget
 """
 
 from __future__ import annotations

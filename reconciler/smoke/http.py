@@ -1,6 +1,6 @@
 """One HTTP/1.1 question over a `Stream`, and its answer: bounded in size, never trusted, and never lost where it breaks off.
 
-Used by `smoke.py` over the connection to a host, and by `smoke/script.py` to read what curl brought. The answer is filled as it
+Used by `ask.py` over the connection to a host, and by `smoke/script.py` to read what curl brought. The answer is filled as it
 comes, so that whoever runs out of time still holds what there was. Nothing is followed: a redirect is an answer like any other.
 """
 

@@ -1,4 +1,4 @@
-"""Whether an answer is the one that was expected, and how a wrong one is told. Pure; used by `smoke.py`.
+"""Whether an answer is the one that was expected, and how a wrong one is told. Pure; used by `ask.py`.
 
 Whatever a host said goes through `visible` here, and through `redact` before it is shortened: a secret that was cut in two
 would not be found by the sinks any more.

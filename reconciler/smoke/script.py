@@ -1,6 +1,6 @@
 """The question of a smoke test, asked by the host itself: for hosts whose SSH server passes no connections on.
 
-Used by `smoke.py`. curl answers everything, and as it came; GNU's wget is enough for a plain GET. Other wgets follow redirects,
+Used by `ask.py`. curl answers everything, and as it came; GNU's wget is enough for a plain GET. Other wgets follow redirects,
 wherever they lead, and are not asked.
 """
 
