@@ -2,8 +2,8 @@
 
 Made by `desired/deploy/expand.py`, two for each project with the strategy `slots`. What a slot is to be is decided for both
 slots and the route at once (`blue_green.py`), from what the host is. A slot is started, stopped and started again; the
-traffic is the route's matter (`routes/kind.py`), and nothing here is done to a slot that has it, except starting it where it has
-stopped.
+traffic is the route's matter (`routes/kind.py`), and nothing here is done to a slot that has it, except starting it where it
+has stopped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What secrets look like: one rule for each kind of key, behind literals that are looked for first.
 
-Used by `scanner.py`. A rule's regular expression runs only over files that hold one of its marks, which is why a scan of thousands
-of files takes a moment. Passwords without a form of their own are found by the words beside them: see `scan/words.py`.
+Used by `scanner.py`. A rule's regular expression runs only over files that hold one of its marks, which is why a scan of
+thousands of files takes a moment. Passwords without a form of their own are found by the words beside them: see
+`scan/words.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Finds passwords and tokens that have no form of their own, by the word before them: `DB_PASSWORD=…`, `"token": "…"`.
 
-Used by `scanner.py`, with care: most of what stands behind such words is a name, a call or a placeholder. How careful depends on
-the file: in settings a value may stand without quotes, in programs it may not, in prose and in tests only what nobody could
-have made up counts, and in lists of versions and digests nothing does.
+Used by `scanner.py`, with care: most of what stands behind such words is a name, a call or a placeholder. How careful depends
+on the file: in settings a value may stand without quotes, in programs it may not, in prose and in tests only what nobody
+could have made up counts, and in lists of versions and digests nothing does.
 """
 
 from __future__ import annotations
