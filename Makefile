@@ -19,7 +19,7 @@ demo: $(VENV)/ready ## the whole story on this machine, in a folder of its own: 
 test: $(VENV)/ready ## the fast tests: no root, no Docker
 	$(BIN)/pytest -n auto
 
-lab: $(VENV)/ready ## the tests on real hosts: Debian with systemd in containers (needs root or a Docker engine; RECONCILER_LAB_LONG=1: all cases)
+lab: $(VENV)/ready ## the tests on real hosts: Debian with systemd in containers (needs root or a Docker engine)
 	$(BIN)/pytest -m lab -n 2 tests/lab
 
 lab-down: ## removes the lab's hosts and its network

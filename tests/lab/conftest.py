@@ -1,8 +1,7 @@
 """Lab tests: the installed `reconcile` against real hosts.
 
 Without a Docker engine they are skipped and say so. With RECONCILER_LAB_REQUIRED=1 (in CI) that is a failure.
-RECONCILER_LAB_HOSTS is the number of hosts that tests may use at a time. With RECONCILER_LAB_LONG=1 the further cases of the
-tests of deployments are run too: more faults, moments and ways to run, the better part of an hour.
+RECONCILER_LAB_HOSTS is the number of hosts that tests may use at a time.
 """
 
 from __future__ import annotations
@@ -17,15 +16,11 @@ from tests.fleet import Fleet
 from tests.lab.hosts import LabHost, NoEngine, Pool, connect
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
             item.add_marker("lab")
-    if os.environ.get("RECONCILER_LAB_LONG") != "1":
-        left_out = [item for item in items if item.get_closest_marker("long")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

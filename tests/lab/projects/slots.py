@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.fleet import Fleet, Result
 from tests.lab.hosts import LabHost
@@ -58,12 +56,6 @@ SERVICE = """
     healthcheck: {{test: [CMD, wget, -q, -O, /dev/null, "http://127.0.0.1/health"], interval: 1s, retries: 3, start_period: 5s}}
 """
 DOCKERFILE = f'FROM {BASE_IMAGE}\nRUN mkdir /www\nCOPY start /start\nCMD ["/bin/sh", "/start"]\n'
-
-
-def first_of(cases: Iterable[str], count: int = 1) -> list[Any]:
-    """The first cases in every run; the others in a long one."""
-    return [case if number < count else pytest.param(case, marks=pytest.mark.long) for number, case in enumerate(cases)]
-
 
 FRONTS = {
     "nginx": "systemctl enable --now nginx 2>/dev/null",

@@ -9,7 +9,7 @@ import pytest
 from tests.fleet import Fleet
 from tests.lab.hosts import LabHost
 from tests.lab.load import under_load
-from tests.lab.projects.slots import CANARY, DOCKERFILE, FAULT, NAME, PORT, SERVE, SHY, STRANGER, Site, compose_app, first_of
+from tests.lab.projects.slots import CANARY, DOCKERFILE, FAULT, NAME, PORT, SERVE, SHY, STRANGER, Site, compose_app
 
 NEVER_STARTED = {
     "the build fails": ({"dockerfile": f"{DOCKERFILE}RUN exit 7\n"}, "exit code: 7"),
@@ -46,7 +46,7 @@ def assert_it_rests(site: Site) -> None:
     assert site.state() == before
 
 
-@pytest.mark.parametrize("fault", first_of(NEVER_STARTED))
+@pytest.mark.parametrize("fault", NEVER_STARTED)
 def test_what_does_not_start_gets_no_traffic_and_the_next_revision_goes_through(site: Site, fault: str) -> None:
     ways, words = NEVER_STARTED[fault]
     with under_load(site.address, PORT, NAME) as tally:
@@ -60,7 +60,7 @@ def test_what_does_not_start_gets_no_traffic_and_the_next_revision_goes_through(
     site.deploy("revision 3")
 
 
-@pytest.mark.parametrize("fault", first_of(FAILED_ITS_TEST))
+@pytest.mark.parametrize("fault", FAILED_ITS_TEST)
 def test_what_fails_on_its_own_port_gets_no_traffic_and_is_tried_once(site: Site, fault: str) -> None:
     start, words = FAILED_ITS_TEST[fault]
     with under_load(site.address, PORT, NAME) as tally:
@@ -74,7 +74,7 @@ def test_what_fails_on_its_own_port_gets_no_traffic_and_is_tried_once(site: Site
     assert not tally.failures, tally
 
 
-@pytest.mark.parametrize("proxy", first_of(["nginx", "caddy", "haproxy"]))
+@pytest.mark.parametrize("proxy", ["nginx", "caddy", "haproxy"])
 def test_what_fails_through_the_proxy_is_switched_back_at_once(docker_fleet: Fleet, docker_host: LabHost, proxy: str) -> None:
     site = Site(docker_fleet, docker_host, proxy).build()
     site.deploy("revision 1")
@@ -100,7 +100,6 @@ def test_a_revision_that_failed_is_never_gone_back_to(site: Site) -> None:
     assert site.plan().code == 0
 
 
-@pytest.mark.long
 def test_the_rollback_from_a_revision_that_failed_brings_back_what_serves(site: Site) -> None:
     site.release(broken(2, start=FAULT))
     assert site.apply().code == 3

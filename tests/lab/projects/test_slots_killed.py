@@ -242,7 +242,6 @@ def test_whatever_is_killed_the_site_is_served_and_the_next_cycle_finishes(site:
     assert CANARY not in "".join(site.said)
 
 
-@pytest.mark.long
 def test_a_rescue_that_is_killed_is_finished_by_the_next_cycle(site: Site) -> None:
     """The revision answers with an error on its own port, or only behind the proxy."""
     numbers = iter(range(3, 1000))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fleet import Fleet
 from tests.lab.hosts import LabHost
-from tests.lab.projects.slots import FRONTS, NAME, PORT, RUNTIMES, Site, compose_app, first_of, own_app
+from tests.lab.projects.slots import FRONTS, NAME, PORT, RUNTIMES, Site, compose_app, own_app
 from tests.lab.projects.workshop import visitors
 
 
@@ -30,7 +30,7 @@ def test_not_one_request_fails_while_revisions_come_and_go(docker_fleet: Fleet, 
     assert site.plan().code == 0
 
 
-@pytest.mark.parametrize("runtime", first_of(RUNTIMES))
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_site_without_containers_is_switched_the_same_way(docker_fleet: Fleet, docker_host: LabHost, runtime: str) -> None:
     site = Site(docker_fleet, docker_host, settings={"runtime": RUNTIMES[runtime]}, slots=("", "")).build()
     site.release(own_app("revision 1"))
@@ -69,7 +69,6 @@ def test_a_pinned_slot_is_prepared_and_gets_the_traffic_by_a_commit_alone(docker
     assert site.containers() == prepared, "a switch starts nothing"
 
 
-@pytest.mark.long
 def test_the_old_slot_is_stopped_when_its_soak_is_over_and_can_still_be_gone_back_to(
     docker_fleet: Fleet, docker_host: LabHost
 ) -> None:
