@@ -1,6 +1,6 @@
 """Checks the lines of `hosts/known_hosts`: one that is no host key would be passed over in silence, and its host be unknown.
 
-Called by `desired/load.py`. Which keys count for which host is decided in `state/known_hosts.py`, when a host is asked.
+Called by `desired/load.py`. Which keys count for which host is decided in `providers/known_hosts.py`, when a host is asked.
 """
 
 from __future__ import annotations

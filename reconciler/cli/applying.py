@@ -75,16 +75,16 @@ def _task(folder: Path, terms: Terms, screen: Screen) -> _Task:
 
 
 def _saved_task(folder: Path, terms: Terms, file: Path, screen: Screen) -> _Task:
-    agreed = saved.read(file)
-    saved.refuse_moved(agreed, commit_of(folder, agreed.revision))
-    loaded = load_fleet(folder, agreed.revision)
+    plan = saved.read(file)
+    saved.refuse_moved(plan, commit_of(folder, plan.revision))
+    loaded = load_fleet(folder, plan.revision)
     refuse_secrets(folder, loaded, screen)
-    asked = terms.hosts or agreed.hosts_asked
+    asked = terms.hosts or plan.hosts_asked
     fleet, hosts = prepared(loaded.fleet, select(loaded.fleet, asked))
-    unseen = saved.unseen(agreed, [host.name for host in hosts])
+    unseen = saved.unseen(plan, [host.name for host in hosts])
     screen.tell(*(line((host.host, "bold"), ": not applied: it could not be asked when the plan was made") for host in unseen))
-    seen = [host for host in hosts if all(host.name != plan.host for plan in unseen)]
-    return _Task(fleet, seen, asked, agreed.revision, terms, agreed, unseen)
+    seen = [host for host in hosts if all(host.name != one.host for one in unseen)]
+    return _Task(fleet, seen, asked, plan.revision, terms, plan, unseen)
 
 
 async def _run(task: _Task, screen: Screen) -> Exit:

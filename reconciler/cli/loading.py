@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from desired.git import commit_source, folder_in, open_repository, uncommitted, worktree_source
 from desired.load import load
@@ -16,6 +17,9 @@ from reconciler.errors import CommandError
 from reconciler.render.diagnostics import diagnostic_lines
 from reconciler.render.lines import line
 from reconciler.text import plural
+
+if TYPE_CHECKING:
+    from desired.secrets.vault import Vault
 
 NAMED = 3
 """How many uncommitted files are named before the rest is only counted."""
@@ -74,46 +78,31 @@ def _meant(fleet: Fleet, word: str) -> Iterable[str]:
 
 
 def prepared(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
-    """The fleet and these hosts with everything that is asked of them: what stands behind `load_fleet` needs the operator's
-    keys and the projects' sources."""
-    ready, chosen = deploy_for(*open_for(fleet, hosts))
-    open_to_all(text for host in chosen for text in (host.name, *(resource.ref for resource in host.resources)))
-    return ready, chosen
-
-
-def open_for(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
-    """The fleet with what the secrets of these hosts hold, and the hosts: before they are asked anything. Needs the operator's
-    keys, which nothing up to here does."""
-    if not fleet.secrets:
-        return fleet, list(hosts)
-    from desired.secrets.vault import Vault, open_secrets
-
+    """The fleet and these hosts with everything that is asked of them, before they are asked anything. What stands behind
+    `load_fleet` needs the operator's keys and the projects' sources; what cannot be had blocks its resource or project, and is
+    among the fleet's warnings."""
     names = [host.name for host in hosts]
-    opened = open_secrets(fleet, Vault(), names)
-    return opened, [opened.hosts[name] for name in names]
+    deploys = any(one.host in names for project in fleet.projects.values() for one in project.deployments)
+    if fleet.secrets or deploys:
+        from desired.secrets.vault import Vault, open_secrets
+
+        vault = Vault()
+        fleet = open_secrets(fleet, vault, names)
+        fleet = _deployed(fleet, vault, names) if deploys else fleet
+    chosen = [fleet.hosts[name] for name in names]
+    open_to_all(text for host in chosen for text in (host.name, *(resource.ref for resource in host.resources)))
+    return fleet, chosen
 
 
-def deploy_for(fleet: Fleet, hosts: Sequence[Host]) -> tuple[Fleet, list[Host]]:
-    """The fleet with what its projects ask of these hosts, and the hosts. Asks the projects' sources; what cannot be had blocks
-    its project and is among the fleet's warnings."""
-    names = {host.name for host in hosts}
-    if not any(one.host in names for project in fleet.projects.values() for one in project.deployments):
-        return fleet, list(hosts)
+def _deployed(fleet: Fleet, vault: Vault, names: Sequence[str]) -> Fleet:
+    """The fleet with what its projects ask of these hosts."""
     from desired.deploy.expand import expand
     from desired.scan.gitleaks import Gitleaks
     from desired.scan.scanner import Scanner
-    from desired.secrets.vault import Vault
-    from desired.sources.model import SourceProblem
-    from desired.sources.remote import Rules
-    from desired.sources.resolve import Sources
+    from reconciler.cli.origin import sources_of
 
-    try:
-        sources = Sources(rules=Rules(fleet_hosts=fleet.known_hosts))
-    except SourceProblem as problem:  # the cache cannot be used
-        raise CommandError(str(problem), problem.hint) from problem
-    scanner = Scanner(sources.cache / "scan", gitleaks=Gitleaks.installed())
-    expanded = expand(fleet, sources, Vault(), scanner, names)
-    return expanded, [expanded.hosts[host.name] for host in hosts]
+    sources = sources_of(fleet)
+    return expand(fleet, sources, vault, Scanner(sources.cache / "scan", gitleaks=Gitleaks.installed()), names)
 
 
 def tell_warnings(fleet: Fleet, screen: Screen) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import asyncssh
 
+from providers.known_hosts import KnownHosts, Pin, Trust, entry_name, fingerprint, parse_known_hosts, trust
 from state.channel import HostKeyError
-from state.known_hosts import KnownHosts, Pin, Trust, entry_name, fingerprint, parse_known_hosts, trust
 from state.ssh.options import Settings
 
 _PINNED = "hosts/known_hosts"

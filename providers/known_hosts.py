@@ -1,6 +1,7 @@
 """Reads host keys in OpenSSH's known_hosts format and says which of them count for a host. No I/O.
 
-Called by `ssh/host_keys.py` with the fleet's `hosts/known_hosts` and the operator's own files. A text is split once and kept; a
+Called by `state/ssh/host_keys.py` for hosts and by `desired/sources/hosts.py` for git servers, with the fleet's
+`hosts/known_hosts` and the operator's own files: what is trusted is decided in one place. A text is split once and kept; a
 key is decoded only when its line is the one that counts, so a thousand lines cost a thousand hosts next to nothing.
 """
 

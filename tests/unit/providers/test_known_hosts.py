@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from state.known_hosts import KnownHosts, Trust, entry_name, trust
+from providers.known_hosts import KnownHosts, Trust, entry_name, trust
 
 KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIFjbaWuMerMPlhJ1LJxXit7aUf3dLI2QaN4jKgtYKxdd"
 
