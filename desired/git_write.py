@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from desired.git import Repository, read_worktree
 from desired.git_identity import identity_of, setting
 from desired.model import RepositoryError
 from desired.text import listing, visible
+from desired.whole_file import write_whole
 
 HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
 _BUSY: Mapping[RepositoryState, str] = {
@@ -230,20 +230,8 @@ def _stage(repo: Repository, path: str, blob: pygit2.Oid, mode: FileMode) -> Non
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all, with the mode that the file had."""
-    mode = file.stat().st_mode & 0o7777
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    """With the mode that the file had."""
+    write_whole(file, content, file.stat().st_mode & 0o7777)
 
 
 def _notes(repo: Repository, environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+
+from desired.whole_file import write_whole
 
 MOST = 300_000
 """Lines that are kept; beyond that the older half is forgotten."""
@@ -49,7 +50,4 @@ class Memory:
 
     def _rewrite(self, lines: Iterable[str]) -> None:
         with contextlib.suppress(OSError):
-            file, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-            with os.fdopen(file, "w") as new:
-                new.write("\n".join(lines))
-            Path(name).replace(self._path)
+            write_whole(self._path, "\n".join(lines).encode())

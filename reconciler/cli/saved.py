@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from desired.text import listing
+from desired.whole_file import write_whole
 from providers.secret import redacted
 from reconciler.errors import CommandError, Stale
 from reconciler.plan import HostPlan, Plan
@@ -34,23 +32,9 @@ def save(plan: Plan, file: Path) -> None:
     """Whole or not at all, and for its owner only: diffs show what is in files."""
     file = file.resolve()
     try:
-        _write(plan, file)
+        write_whole(file, text_of(plan_document(plan)).encode("ascii"))
     except OSError as error:
         raise CommandError(f"the plan could not be saved in {file}: {error.strerror}") from error
-
-
-def _write(plan: Plan, file: Path) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(text_of(plan_document(plan)))
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def as_saved(plan: Plan) -> Plan:

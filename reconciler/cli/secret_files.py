@@ -5,9 +5,7 @@ A file is replaced whole or not at all, and nothing is reached through a symboli
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Self
 from desired.git import FLEET_MARKS, folder_in, open_repository
 from desired.secrets.names import ENCRYPTED_LIMIT, ENDING, FOLDER, RECIPIENTS
 from desired.text import visible
+from desired.whole_file import write_whole
 from reconciler.errors import CommandError
 
 
@@ -71,18 +70,7 @@ class SecretFiles:
         self._refuse_links(path)
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".reconcile-", dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            Path(name).replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+        write_whole(target, data, 0o644)
 
     def _refuse_links(self, path: str) -> None:
         for step in (*self._folders(path), self.root / path):
