@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from desired.deploy.expand import Deployed
-from desired.model import Fleet, Host, Resource
-from desired.project import Project
-from desired.secrets.vault import Vault, VaultError
+from desired.model import Host, Resource
 from desired.sources.model import SourceProblem
 from providers.base import State, Step, Unknown
 from providers.releases.kind import ReleaseSpec
@@ -31,13 +29,10 @@ from reconciler.adopt.look import Folder, look
 from reconciler.adopt.report import Report, with_comparison, with_folder
 from reconciler.adopt.report import State as ReportState
 from reconciler.cli.asking import agreed, answer
-from reconciler.cli.editing import project_of
-from reconciler.cli.loading import load_fleet, prepared, select, tell_uncommitted, tell_warnings
-from reconciler.cli.origin import Origin, sources_of
 from reconciler.cli.screen import Screen
-from reconciler.cli.survey import survey
-from reconciler.errors import CommandError, Exit, Refused
-from reconciler.fleet_run import FleetRun, HostRun
+from reconciler.cli.visiting import Visit, fetch_history, visited
+from reconciler.errors import Exit, Refused
+from reconciler.fleet_run import HostRun
 from reconciler.plan import Plan, describe
 from reconciler.render.adopting import adopt_document, done_lines, found_lines
 from reconciler.render.lines import BLANK, Line, line
@@ -47,7 +42,6 @@ from state.channel import HostError
 
 Choice = Literal["", "take over", "set aside"]
 _CODES = {"unreachable": Exit.UNREACHABLE, "stale": Exit.STALE}
-_WORST = (Exit.INVALID, Exit.FAILED, Exit.STALE, Exit.UNREACHABLE, Exit.REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,87 +56,33 @@ class Terms:
     as_json: bool
 
 
-@dataclass(slots=True)
-class _Task:
+@dataclass(slots=True, kw_only=True)
+class _Task(Visit[Report]):
     """One call of the command."""
 
-    fleet: Fleet
-    project: Project
-    hosts: list[Host]
     terms: Terms
-    screen: Screen
     when: str = field(default_factory=stamp)
-    reports: list[Report] = field(default_factory=list)
-    codes: set[Exit] = field(default_factory=set)
-
-    @property
-    def deployed(self) -> Deployed | None:
-        """None: the project is blocked."""
-        found = self.fleet.deployed.get(self.project.name)
-        return found if isinstance(found, Deployed) else None
-
-    def tell(self, *lines: Line) -> None:
-        if not self.terms.as_json:
-            self.screen.show(*lines)
 
 
 def adopt_project(folder: Path, terms: Terms, screen: Screen) -> Exit:
-    loaded = load_fleet(folder)
-    project = project_of(loaded.fleet, terms.project)
-    chosen = hosts_of(loaded.fleet, project, terms.hosts)
-    fleet, hosts = prepared(loaded.fleet, chosen)
-    tell_warnings(fleet, screen)
-    tell_uncommitted(loaded.uncommitted, screen, "are not looked at here")
-    task = _Task(fleet, project, hosts, terms, screen)
+    fleet, project, hosts = visited(folder, terms.project, terms.hosts, screen)
+    task = _Task(fleet=fleet, project=project, hosts=hosts, screen=screen, quiet=terms.as_json, terms=terms)
     if task.deployed is not None:
         fetch_history(fleet, project)
-    asyncio.run(_run(task))
-    code = next((code for code in _WORST if code in task.codes), Exit.OK)
+    asyncio.run(task.each(lambda run: _one(task, run), lambda report: _code(report, task)))
     if terms.as_json:
-        screen.document(adopt_document(fleet.commit, task.reports, code))
-    return code
+        screen.document(adopt_document(fleet.commit, task.reports, task.code))
+    return task.code
 
 
-def hosts_of(fleet: Fleet, project: Project, words: Sequence[str]) -> list[Host]:
-    """The project's hosts, or those of them that are named; `CommandError` where one is named that it does not go to."""
-    names = {place.host for place in project.deployments}
-    if not names:
-        raise CommandError(f"{project.name} goes to no host", f"see `deploy:` in {project.place.file}")
-    chosen = [host for host in select(fleet, words) if host.name in names]
-    if not chosen:
-        listed = ", ".join(sorted(names))
-        raise CommandError(f"{project.name} does not go to {', '.join(words)}", f"it goes to {listed}: {project.place.file}")
-    return chosen
-
-
-def fetch_history(fleet: Fleet, project: Project) -> Origin:
-    """All branches and tags: what lies on a host may come from any of them."""
-    origin = Origin(fleet, project, sources_of(fleet), Vault())
-    try:
-        origin.sources.resolve(origin.wanted, everything=True)
-    except (SourceProblem, VaultError) as problem:
-        raise CommandError(str(problem), problem.hint) from problem
-    return origin
-
-
-async def _run(task: _Task) -> None:
-    async with FleetRun(task.fleet, task.hosts) as run:
-        await survey(run, task.screen)
-        for number, each in enumerate(run.runs.values()):
-            if number:
-                task.tell(BLANK)
-            await _one(task, each)
-
-
-async def _one(task: _Task, run: HostRun) -> None:
+async def _one(task: _Task, run: HostRun) -> Report:
     """One host, from what is there to what became of it."""
     found = await _looked(task, run)
     report = found.report
     task.tell(*found_lines(report))
     if report.state == "foreign":
         report = await _acted(task, run, found)
-    task.reports.append(report)
-    task.codes.add(_code(report, task))
+    return report
 
 
 def _code(report: Report, task: _Task) -> Exit:
@@ -169,7 +109,7 @@ class _Found:
 
 async def _looked(task: _Task, run: HostRun) -> _Found:
     """What is at the project's path there, and, where it is not ours, the commit that it is nearest to."""
-    resource = resource_of(task.project, run.host)
+    resource = task.resource(run.host)
     spec = resource.spec
     assert isinstance(spec, ReleaseSpec)
     deployed = task.deployed
@@ -230,14 +170,9 @@ def _absent(report: Report, run: HostRun) -> Report:
     return _is(report, "away" if plan.away else "unreachable", plan.problem or "", plan.hint)
 
 
-def resource_of(project: Project, host: Host) -> Resource:
-    """The project's files on the host."""
-    return next(resource for resource in host.resources if resource.ref == f"release:{project.name}")
-
-
 async def _acted(task: _Task, run: HostRun, found: _Found) -> Report:
     """What is asked for, once somebody said yes."""
-    report, resource = found.report, resource_of(task.project, run.host)
+    report, resource = found.report, task.resource(run.host)
     spec = resource.spec
     assert isinstance(spec, ReleaseSpec)
     choice = await _chosen(task, report, spec)
@@ -319,7 +254,7 @@ async def _to_bring(task: _Task, spec: ReleaseSpec, folder: Folder) -> list[tupl
 async def _done(task: _Task, run: HostRun, steps: Sequence[Step], report: Report, choice: Choice) -> Report:
     assert run.session is not None
     assert run.draft is not None
-    resource = resource_of(task.project, run.host)
+    resource = task.resource(run.host)
     outcome = await carry_out(run.session, run.draft, resource, steps)
     problem = complaint(outcome, resource.ref)
     if problem is not None:

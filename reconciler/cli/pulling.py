@@ -5,45 +5,38 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from desired.deploy.expand import Deployed
 from desired.git import open_repository
 from desired.git_identity import identity_of
-from desired.model import Fleet, Host
-from desired.project import Project
+from desired.model import Host
 from desired.scan.gitleaks import Gitleaks
 from desired.scan.scanner import Finding, Scanner, read_allow
-from desired.secrets.vault import Vault
 from desired.sources.model import SourceProblem, SourceTree
 from desired.sources.repository import Author
 from providers.base import Unknown
 from providers.releases.kind import ReleaseSpec
 from reconciler.adopt import adopting
 from reconciler.adopt import look as adopting_look
-from reconciler.cli.adopting import fetch_history, hosts_of, resource_of
 from reconciler.cli.asking import agreed
-from reconciler.cli.editing import project_of
-from reconciler.cli.loading import load_fleet, prepared, tell_uncommitted, tell_warnings
-from reconciler.cli.origin import Origin, sources_of
+from reconciler.cli.origin import Origin
 from reconciler.cli.screen import Screen
-from reconciler.cli.survey import survey
+from reconciler.cli.visiting import Visit, fetch_history, origin_of, visited
 from reconciler.errors import Exit, Refused
-from reconciler.fleet_run import FleetRun, HostRun
+from reconciler.fleet_run import HostRun
 from reconciler.pull import pulling
 from reconciler.pull.pulling import Changes, Edits
 from reconciler.pull.report import FindingReport, Report
 from reconciler.pull.report import State as ReportState
 from reconciler.remembered import Remembered
 from reconciler.remembered import ask as remembered
-from reconciler.render.lines import BLANK, Line, line
+from reconciler.render.lines import line
 from reconciler.render.pulling import changes_lines, done_lines, edits_lines, pull_document
 from reconciler.text import plural
 from state.channel import Channel, HostError
 
-_WORST = (Exit.INVALID, Exit.FAILED, Exit.UNREACHABLE, Exit.REFUSED)
 _ASKED = 20
 """Added files that are asked for one by one."""
 
@@ -61,56 +54,32 @@ class Terms:
     as_json: bool
 
 
-@dataclass(slots=True)
-class _Task:
+@dataclass(slots=True, kw_only=True)
+class _Task(Visit[Report]):
     """One call of the command."""
 
     folder: Path
-    fleet: Fleet
-    project: Project
-    hosts: list[Host]
     terms: Terms
-    screen: Screen
     origin: Origin
-    reports: list[Report] = field(default_factory=list)
-    codes: set[Exit] = field(default_factory=set)
-
-    @property
-    def deployed(self) -> Deployed | None:
-        """None: the project is blocked."""
-        found = self.fleet.deployed.get(self.project.name)
-        return found if isinstance(found, Deployed) else None
-
-    def tell(self, *lines: Line) -> None:
-        if not self.terms.as_json:
-            self.screen.show(*lines)
 
 
 def pull_project(folder: Path, terms: Terms, screen: Screen) -> Exit:
     identity_of(open_repository(folder), "author", os.environ)  # before any host is asked
-    loaded = load_fleet(folder)
-    project = project_of(loaded.fleet, terms.project)
-    chosen = hosts_of(loaded.fleet, project, terms.hosts)
-    fleet, hosts = prepared(loaded.fleet, chosen)
-    tell_warnings(fleet, screen)
-    tell_uncommitted(loaded.uncommitted, screen, "are not looked at here")
-    task = _Task(folder, fleet, project, hosts, terms, screen, Origin(fleet, project, sources_of(fleet), Vault()))
-    asyncio.run(_run(task))
-    code = next((code for code in _WORST if code in task.codes), Exit.OK)
+    fleet, project, hosts = visited(folder, terms.project, terms.hosts, screen)
+    task = _Task(
+        fleet=fleet,
+        project=project,
+        hosts=hosts,
+        screen=screen,
+        quiet=terms.as_json,
+        folder=folder,
+        terms=terms,
+        origin=origin_of(fleet, project),
+    )
+    asyncio.run(task.each(lambda run: _one(task, run), _code))
     if terms.as_json:
-        screen.document(pull_document(fleet.commit, task.reports, code))
-    return code
-
-
-async def _run(task: _Task) -> None:
-    async with FleetRun(task.fleet, task.hosts) as run:
-        await survey(run, task.screen)
-        for number, each in enumerate(run.runs.values()):
-            if number:
-                task.tell(BLANK)
-            report = await _one(task, each)
-            task.reports.append(report)
-            task.codes.add(_code(report))
+        screen.document(pull_document(fleet.commit, task.reports, task.code))
+    return task.code
 
 
 def _code(report: Report) -> Exit:
@@ -121,7 +90,7 @@ def _code(report: Report) -> Exit:
 
 async def _one(task: _Task, run: HostRun) -> Report:
     """One host, from its drift to a branch."""
-    spec = resource_of(task.project, run.host).spec
+    spec = task.resource(run.host).spec
     assert isinstance(spec, ReleaseSpec)
     report = Report(project=task.project.name, host=run.host.name, path=spec.path, state="unknown")
     try:
@@ -153,7 +122,7 @@ async def _looked(task: _Task, run: HostRun, spec: ReleaseSpec, report: Report) 
         reason, hint = (plan.problem or "", plan.hint) if plan is not None else ("it was not asked", "")
         return _is(report, "away" if plan is not None and plan.away else "unreachable", reason, hint), None
     if task.deployed is None:
-        reason = resource_of(task.project, run.host).blocked or "see above"
+        reason = task.resource(run.host).blocked or "see above"
         return _is(report, "blocked", reason), None
     there = run.draft.snapshot.answers.get(spec.ref, Unknown("the host was not asked"))
     channel, inventory = run.session.channel, run.host.inventory
