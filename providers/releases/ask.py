@@ -10,7 +10,8 @@ The words that come back, a line each, are read by `releases/answer.py`.
 
 from __future__ import annotations
 
-from providers.shell import sh
+from providers.releases.listings import LISTINGS
+from providers.shell import lines, sh
 
 HASHED = 2000
 """Touched files that a probe reads; where there are more, a step looks at all of them once and remembers how they look."""
@@ -19,7 +20,7 @@ SHOWN = 1000
 LISTED = 5000
 """Files that are not ours that a probe tells of, before those are left out that an exclude pattern names."""
 
-ASK = sh(
+_ASK = sh(
     r"""
 # release_tool: which of two ways of listing this host knows.
 release_tool() {
@@ -73,19 +74,8 @@ $here/"*) ;; *) return 0 ;; esac
 #   M path  missing      E path  of another type       P path  mode or owner      A path  not ours     T line  unharmed
 #   K T line, K C line   true if the content is right; C: but mode or owner are not     X n  too many to hash    F  not readable
 release_compare() {
-  ignored=$ignored index=$1 coming=$2 stamps=$3 added=$4 awk -v limit="$5" -v truths="$6" -v uid="$uid" -v gid="$gid" '
-    function where(s, i) {
-      for (i = 1; i <= 8; i++) s = substr(s, index(s, " ") + 1)
-      return substr(s, 3)
-    }
-    function file(l, i) {
-      for (i = 1; i <= 3; i++) l = substr(l, index(l, " ") + 1)
-      return l
-    }
-    function out_of_bounds(p, i) {
-      for (i = 1; i <= names; i++) if (name[i] != "" && (p == name[i] || index(p, name[i] "/") == 1)) return 1
-      return 0
-    }
+  ignored=$ignored index=$1 coming=$2 stamps=$3 added=$4 awk -v limit="$5" -v truths="$6" -v uid="$uid" -v gid="$gid" \
+    "$awk_where$awk_file$awk_bounds"'
     function advance() { more = (getline old < stamps) > 0 }
     function gone() {
       if (old ~ /^[?] /) left[substr(old, 3)] = 1
@@ -160,11 +150,7 @@ release_compare() {
 
 # release_judge SHOWN LISTED TRUTHS: settles what hashes decide. TRUTHS: 0, `full` lines of an index, or `short` ones.
 release_judge() {
-  awk -v shown="$1" -v most="$2" -v truths="$3" '
-    function file(l, i) {
-      for (i = 1; i <= 3; i++) l = substr(l, index(l, " ") + 1)
-      return l
-    }
+  awk -v shown="$1" -v most="$2" -v truths="$3" "$awk_file"'
     function tell(sort, p, limit) {
       total[sort]++
       if (!truths && total[sort] <= limit) print sort " " p
@@ -302,3 +288,5 @@ release_base() {
     shown=SHOWN,
     listed=LISTED,
 )
+
+ASK = lines([LISTINGS, _ASK])

@@ -60,11 +60,7 @@ release_survey() {
 
 # release_renew: the new list, from what is unharmed and what was sent. It must be the one that was planned.
 release_renew() {
-  awk '
-    function file(l, i) {
-      for (i = 1; i <= 3; i++) l = substr(l, index(l, " ") + 1)
-      return l
-    }
+  awk "$awk_file"'
     NR == FNR {
       if ($0 == "whole") whole = 1
       else if ($0 ~ /^-/) drop[substr($0, 2)] = 1
@@ -133,15 +129,7 @@ MOVE = sh(r"""
 # release_arrange COPIED: what is to be done, folder by folder, in an order in which each file is old or new at every moment.
 # COPIED: into an empty folder, with what is unharmed in another.
 release_arrange() {
-  ignored=$ignored awk -v copied="$1" '
-    function file(l, i) {
-      for (i = 1; i <= 3; i++) l = substr(l, index(l, " ") + 1)
-      return l
-    }
-    function out_of_bounds(p, i) {
-      for (i = 1; i <= names; i++) if (name[i] != "" && (p == name[i] || index(p, name[i] "/") == 1)) return 1
-      return 0
-    }
+  ignored=$ignored awk -v copied="$1" "$awk_file$awk_bounds"'
     function folder(p) { return match(p, /.*\//) ? substr(p, 1, RLENGTH - 1) : "." }
     function base(p) { sub(/.*\//, "", p); return p }
     function depth(p) { return p == "." ? 0 : gsub(/\//, "/", p) + 1 }
@@ -284,19 +272,8 @@ REMEMBER = sh(
 release_stamp() {
   grep -qx '!status 0' "$stage/after" || { path_fail "$root could not be read as a whole"; return; }
   : >"$stage/added"
-  ignored=$ignored added=$stage/added before=$stage/before awk -v most=@listed@ -v sure="$sure" '
-    function where(s, i) {
-      for (i = 1; i <= 8; i++) s = substr(s, index(s, " ") + 1)
-      return substr(s, 3)
-    }
-    function file(l, i) {
-      for (i = 1; i <= 3; i++) l = substr(l, index(l, " ") + 1)
-      return l
-    }
-    function out_of_bounds(p, i) {
-      for (i = 1; i <= names; i++) if (name[i] != "" && (p == name[i] || index(p, name[i] "/") == 1)) return 1
-      return 0
-    }
+  ignored=$ignored added=$stage/added before=$stage/before awk -v most=@listed@ -v sure="$sure" \
+    "$awk_where$awk_file$awk_bounds"'
     BEGIN {
       names = split(ENVIRON["ignored"], name, "\n")
       before = ENVIRON["before"]

@@ -130,11 +130,7 @@ release_prove_all() {
       for (i = 1; i <= 3; i++) l = substr(l, index(l, " ") + 1)
       print $2 "  ./" l
     }' "$stage/lines" >"$stage/due"
-  ignored=$ignored awk '
-    function out_of_bounds(p, i) {
-      for (i = 1; i <= names; i++) if (name[i] != "" && (p == name[i] || index(p, name[i] "/") == 1)) return 1
-      return 0
-    }
+  ignored=$ignored awk "$awk_bounds"'
     BEGIN { names = split(ENVIRON["ignored"], name, "\n") }
     !out_of_bounds(substr($0, 69))' "$stage/due" >"$stage/due.ours"
   cut -c 67- <"$stage/due.ours" | tr '\n' '\000' | xargs -0 sha256sum -- | sed '/^\\/{s/^\\//;s/\\\\/\\/g;}' >"$stage/is"

@@ -91,11 +91,7 @@ release_list_both() {
 # list is the mark too, and one that a killed run has left half written is as good a mark: nothing of it has been moved yet.
 release_merge() {
   project=$project stage=$stage root=$root title="reconciler-tree 1 $tree $commit" awk -v digest="$list_digest" \
-    -v uid="$uid" -v gid="$gid" '
-    function file(l, i) {
-      for (i = 1; i <= 3; i++) l = substr(l, index(l, " ") + 1)
-      return l
-    }
+    -v uid="$uid" -v gid="$gid" "$awk_file"'
     BEGIN {
       project = ENVIRON["project"]
       while ((getline l < (project "/stamps")) > 0) { due[l]++; count++ }
