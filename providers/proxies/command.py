@@ -26,14 +26,23 @@ command_use() {
   proxy=command blue=$1 green=$2 switch=$3 read=$4
 }
 
-# command_switch SLOT PORT SWITCH READ: gives the traffic to the slot, and reads it back.
+# command_switch SLOT PORT SWITCH READ: gives the traffic to the slot, and reads it back, until ten seconds are over: many a
+# proxy has taken a change long before the last of its workers knows of it.
 command_switch() {
   if ! SLOT=$1 PORT=$2 sh -c "$3" </dev/null; then
     echo "the switch command failed: $3" >&2
     return 1
   fi
-  command_read "$4" || { echo "the read command failed: $4" >&2; return 1; }
-  case $said in "$1" | "$2") return 0 ;; esac
+  tries=0
+  while :; do
+    failed=
+    command_read "$4" || failed=yes
+    case $failed$said in "$1" | "$2") return 0 ;; esac
+    tries=$((tries + 1))
+    [ "$tries" -le 10 ] || break
+    sleep 1
+  done
+  if [ -n "$failed" ]; then echo "the read command failed: $4" >&2; return 1; fi
   printf 'the proxy was told to give the traffic to %s (port %s), and says: %s\n' "$1" "$2" "$said" >&2
   return 1
 }
