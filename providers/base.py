@@ -159,10 +159,10 @@ class Step:
     """An action as data: what runs on the host, for which resources, and with which content.
 
     `run` is a fragment of shell that must exit 0 when, and only when, it did its work; it may be killed at any moment and
-    run again. `blob`, if given, lies in the file "$blob" (0600, in a folder of its own, checked) while `run` runs. "$stage" is
-    an empty scratch folder (0700) that vanishes afterwards. Its output (both streams) is kept and shown when it fails.
-    A folder that it makes for itself elsewhere (0700, with nothing but files in it), it first notes in the file "$litter": when
-    the step is killed, that folder is swept away.
+    run again. `blob`, if given, lies in the file "$blob" (0600, checked) while `run` runs. "$stage" is a scratch folder (0700)
+    that vanishes afterwards; nothing but `blob` and `parcels` is in it. Its output (both streams) is kept and shown when it
+    fails. A folder that it makes for itself elsewhere (0700, with nothing but files in it), it first notes in the file
+    "$litter": when the step is killed, that folder is swept away.
 
     A step with a `check` runs nothing on the host: the controller asks, through the connection, between two scripts. A step
     that `rescues` runs only where an earlier step of the same resource was begun and did not succeed; it puts things right, and

@@ -74,7 +74,7 @@ def test_the_operators_own_known_hosts_count_where_the_fleet_knows_nothing(
     server: Sshd, origin: Origin, tmp_path: Path, keys: Path
 ) -> None:
     sources = Sources(tmp_path / "cache", rules(tmp_path, keys, own=server.pin))
-    sources.resolve(over_ssh(server, origin))
+    assert sources.resolve(over_ssh(server, origin)).commit == origin.git("rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_pattern_and_an_odd_line_before_it_do_not_hide_a_pin(
 ) -> None:
     fleet = f"# comment\nbroken\nx ssh-ed25519 !!!\n@odd y z a\n[127.0.0.*]:{server.port} {public(server.host_key)}\n"
     sources = Sources(tmp_path / "cache", rules(tmp_path, keys, fleet))
-    sources.resolve(over_ssh(server, origin))
+    assert sources.resolve(over_ssh(server, origin)).commit == origin.git("rev-parse", "HEAD")
 
 
 def test_two_fleets_in_one_process_do_not_lend_each_other_their_pins(
@@ -159,7 +159,9 @@ def test_a_key_with_a_passphrase_does_not_keep_the_next_from_being_tried(
     (folder / "id_ed25519").write_bytes((keys / "locked").read_bytes())
     (folder / "id_ecdsa").write_bytes((keys / "other").read_bytes())
     (folder / "id_rsa").write_bytes((keys / "id_ed25519").read_bytes())
-    Sources(tmp_path / "cache", rules(tmp_path, folder, fleet=server.pin)).resolve(over_ssh(server, origin))
+    assert Sources(tmp_path / "cache", rules(tmp_path, folder, fleet=server.pin)).resolve(
+        over_ssh(server, origin)
+    ).commit == origin.git("rev-parse", "HEAD")
 
 
 def test_the_agents_keys_are_tried(
@@ -168,7 +170,7 @@ def test_the_agents_keys_are_tried(
     with agent_with(keys / "id_ed25519", folder=tmp_path) as agent:
         monkeypatch.setenv("SSH_AUTH_SOCK", agent)
         sources = Sources(tmp_path / "cache", rules(tmp_path, tmp_path, fleet=server.pin))
-        sources.resolve(over_ssh(server, origin))
+        assert sources.resolve(over_ssh(server, origin)).commit == origin.git("rev-parse", "HEAD")
 
 
 def test_a_repository_that_the_server_does_not_have_is_unreachable(

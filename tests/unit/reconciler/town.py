@@ -103,8 +103,13 @@ class Town:
         return wrong + ([] if target in ("old", "new") else [f"link: {target!r}"])
 
     def _look(self, name: str) -> str | None:
-        path = self.folder / name
-        return f"{path.read_text()} {path.stat().st_mode & 0o7777:o}" if path.exists() else None
+        """Content and mode of one and the same file: a step that outlives its shell may replace it while we look."""
+        try:
+            file = (self.folder / name).open()
+        except FileNotFoundError:
+            return None
+        with file:
+            return f"{file.read()} {os.fstat(file.fileno()).st_mode & 0o7777:o}"
 
     def things(self) -> set[str]:
         """Everything that there is, hidden names too."""
