@@ -16,8 +16,11 @@ from desired.model import Address
 from desired.text import show
 from providers.base import Line, Model, Seq, Sync
 
-Event: TypeAlias = Literal["drift", "failed", "recovered", "deployed", "unreachable"]
-EVENTS: tuple[Event, ...] = ("drift", "failed", "recovered", "deployed", "unreachable")
+Event: TypeAlias = Literal["drift", "failed", "recovered", "deployed", "unreachable", "source", "held"]
+EVENTS: tuple[Event, ...] = ("drift", "failed", "recovered", "deployed", "unreachable", "source", "held")
+"""drift: the host moved · failed: an apply or a smoke test · recovered: what was told is over · deployed: a new revision of a
+project is there · unreachable: a host cannot be asked · source: the fleet's or a project's repository cannot be used as it is ·
+held: something waits for a person (deletions over the budget, a rollout that stopped)."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", re.ASCII)
 _DURATION = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", re.ASCII)

@@ -15,7 +15,7 @@ from typing import Literal
 from desired.model import Host, Resource
 from providers.base import Detail, Spec
 from providers.registry import provider_of
-from reconciler.draft import AnyProvider, Draft, draft, orphans, with_details
+from reconciler.draft import AnyProvider, Draft, Hold, draft, nothing_held, orphans, with_details
 from reconciler.order import REFRESH
 from reconciler.stages import Listener, carry_out, fate_of
 from reconciler.work import Fate, Work, fates, make_work, rolled_back
@@ -39,6 +39,8 @@ class Session:
     channel: Channel
     probe: Probe | None = None
     asked: frozenset[str] = frozenset()
+    hold: Hold = nothing_held
+    """What the loop holds back; must not change between the plan and its verification."""
     _drafted: tuple[Snapshot, Draft] | None = None
     _sorted: Snapshot | None = None
     """The last snapshot that was searched for what left the repository."""
@@ -72,7 +74,7 @@ class Session:
         snapshot = await self.snapshot()
         if self._drafted is not None and self._drafted[0] is snapshot:
             return self._drafted[1]
-        drafted = draft(self.host, snapshot)
+        drafted = draft(self.host, snapshot, self.hold)
         if drafted.changes:
             drafted = with_details(drafted, await look(self, drafted))
         else:
@@ -208,7 +210,7 @@ async def _verify_and_record(
     failures = _failures(work, answered, outcome_fates)
     try:
         snapshot = await session.snapshot() if work.steps else drafted.snapshot
-        after = draft(session.host, snapshot)
+        after = draft(session.host, snapshot, session.hold)
         # What is there counts now, not what will be there when what failed is done.
         after = replace(after, changes=tuple(planned for planned in after.changes if not planned.foreseen))
         await _record(session, drafted, after, commit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -23,6 +23,23 @@ from state.snapshot import Snapshot
 AnyChange = Change[Any, Any]
 AnyProvider = Provider[Any, Any]
 Why = Literal["commit", "drift", "unfinished", "pruned", "due"]
+
+
+class Hold(Protocol):
+    """Says why something is not to be done now, or None. What is held is shown, recorded and not applied.
+
+    The loop's windows, suspensions, rollouts and patience come in here; a resource's own `sync` is judged before it is asked.
+    `change` is None for a refresh, and for what is only missing because of what else is applied. Must answer the same within
+    one cycle.
+    """
+
+    def __call__(
+        self, host: Host, resource: Resource, why: Why | Literal["follows"], change: AnyChange | None
+    ) -> str | None: ...
+
+
+def nothing_held(host: Host, resource: Resource, why: Why | Literal["follows"], change: AnyChange | None) -> str | None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +187,7 @@ def _remembered(ref: str, entry: Entry) -> Spec | None:
     return spec
 
 
-def draft(host: Host, snapshot: Snapshot) -> Draft:
+def draft(host: Host, snapshot: Snapshot, hold: Hold = nothing_held) -> Draft:
     """Compares every resource. Total: whatever is unclear becomes a doubt, never a change."""
     inventory = snapshot.inventory or Inventory(record=Record(), broken="it could not be read")
     left = orphans(host, inventory)
@@ -185,14 +202,16 @@ def draft(host: Host, snapshot: Snapshot) -> Draft:
     for resource in sorted(left.remove, key=_removal_order, reverse=True):
         if resource.ref not in staying:
             _compare(resource, "pruned", snapshot, changes, doubts)
-    changes += _foreseen(host, snapshot, changes)
+    changes = [replace(planned, held=_policy(host, planned, hold)) for planned in changes]
+    foreseen = _foreseen(host, snapshot, changes)
+    changes += [replace(planned, held=_policy(host, planned, hold)) for planned in foreseen]
     blocked = _blocked(host, changes, doubts)
     heirs = _heirs(host, doubts, blocked)
     settled = [
-        replace(planned, held=_policy(host, planned) or blocked.get(planned.ref) or _inherited(planned, heirs))
-        for planned in changes
+        replace(planned, held=planned.held or blocked.get(planned.ref) or _inherited(planned, heirs)) for planned in changes
     ]
-    refreshes = _refreshes(host, settled, inventory, blocked | {doubt.resource.ref: "it is unknown" for doubt in doubts})
+    unknown = {doubt.resource.ref: "it is unknown" for doubt in doubts}
+    refreshes = _refreshes(host, settled, inventory, blocked | unknown, hold)
     released = {**left.released, **staying}
     return Draft(host, snapshot, inventory, tuple(settled), tuple(refreshes), tuple(doubts), released, notices)
 
@@ -215,9 +234,7 @@ def _left(resource: Resource, inventory: Inventory) -> tuple[str, ...]:
 def _foreseen(host: Host, snapshot: Snapshot, changes: Sequence[Planned]) -> list[Planned]:
     """What differs as soon as the rest is applied, so that one apply is enough."""
     known = {planned.ref for planned in changes}
-    coming = {
-        planned.ref: planned for planned in changes if planned.change.after is not None and _policy(host, planned) is None
-    }
+    coming = {planned.ref: planned for planned in changes if planned.change.after is not None and planned.held is None}
     found = []
     for resource in host.resources:
         provider, before = provider_of(resource.ref), snapshot.answers.get(resource.ref)
@@ -299,8 +316,8 @@ def _blocked(host: Host, changes: Iterable[Planned], doubts: Iterable[Doubt]) ->
         for doubt in doubts
     }
     for planned in changes:
-        if planned.change.action == "create" and (policy := _policy(host, planned)):
-            held[planned.ref] = f"{planned.ref}, which is missing and held back ({policy})"
+        if planned.change.action == "create" and planned.held:
+            held[planned.ref] = f"{planned.ref}, which is missing and held back ({planned.held})"
     blocked: dict[str, str] = {}
     for resource in host.resources:  # in an order in which what is needed comes first
         waiting = next((held[need] for need in sorted(resource.needs) if need in held), None)
@@ -327,16 +344,18 @@ def _inherited(planned: Planned, heirs: Mapping[str, str]) -> str | None:
     return heirs.get(getattr(planned.resource.spec, "path", "")) if planned.why == "pruned" else None
 
 
-def _policy(host: Host, planned: Planned) -> str | None:
+def _policy(host: Host, planned: Planned, hold: Hold) -> str | None:
     sync = planned.resource.spec.sync or host.sync
     if sync == "observe":
         return "sync: observe"
     if sync == "deploy" and planned.why == "drift":
         return "sync: deploy (drift is only reported)"
-    return None
+    return hold(host, planned.resource, planned.why, planned.change)
 
 
-def _refreshes(host: Host, changes: Iterable[Planned], inventory: Inventory, blocked: Mapping[str, str]) -> list[Refresh]:
+def _refreshes(
+    host: Host, changes: Iterable[Planned], inventory: Inventory, blocked: Mapping[str, str], hold: Hold
+) -> list[Refresh]:
     """What must be restarted, reloaded or run because of what changes, or because an earlier run did not come to it.
 
     What cannot be refreshed now is held, and so stays due. What is refreshed counts as changed for those who follow it.
@@ -355,7 +374,7 @@ def _refreshes(host: Host, changes: Iterable[Planned], inventory: Inventory, blo
         if renewed or provider.refresh(resource.spec) is None:
             continue
         observed = (resource.spec.sync or host.sync) == "observe"
-        held = "sync: observe" if observed else blocked.get(resource.ref)
+        held = "sync: observe" if observed else blocked.get(resource.ref) or hold(host, resource, "follows", None)
         found.append(Refresh(resource, provider, because or (str(pending),), pending=not because, held=held))
         if held is None:
             changing.add(resource.ref)

@@ -1,0 +1,1 @@
+"""From incidents to messages in chats: worded, made harmless, filtered, delivered once."""
