@@ -1,1 +1,1 @@
-"""The loop: follows git, visits every host at its own interval, and hands on what it saw: to the desk, the history, the pages."""
+"""The loop: follows git, visits every host at its own interval, and hands on what it saw."""

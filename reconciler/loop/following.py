@@ -14,8 +14,8 @@ from desired.model import Fleet
 FollowProblemKind = Literal["unreachable", "vanished", "rewritten", "refused", "invalid", "unsigned", "secrets", "project"]
 """unreachable: the repository did not answer · vanished: its branch is gone · rewritten: its history no longer contains the
 commit in force · refused: host key, certificate, login · invalid: the newest commit is no valid fleet · unsigned: a commit is
-not signed by one of the signers · secrets: it holds a secret in plain text · project: a project's source or file cannot be used,
-which blocks that project and nothing else."""
+not signed by one of the signers · secrets: it holds a secret in plain text · project: a project's source or file cannot be
+used, which blocks that project and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class FollowProblem:
 
     kind: FollowProblemKind
     subject: str
-    """What it is about: empty for the fleet's repository, else the project's name. Does not change while the cause is the same."""
+    """What it is about: empty for the fleet's repository, else the project's name."""
     message: str
     hint: str = ""
     commit: str | None = None
