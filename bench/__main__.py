@@ -3,6 +3,7 @@
     cold    `reconcile plan` with nothing to do, a whole process, against `bw verify` of BundleWrap on the same resources
     warm    one cycle that finds nothing to do inside one process, against the hand-written floor script over an open connection
     deploy  a tree of files, another revision of it and none, against rsync (`deploying.py`)
+    looping `reconcile run` against many simulated hosts: memory over time, processor time per cycle (`looping.py`; no lab)
 
 Runs of the two sides alternate, so that a machine that slows down slows both. The machine carries controller and hosts:
 ratios count, not seconds. BundleWrap is installed from PyPI into an environment of its own; where that fails, its row
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import workload
 from deploying import Deploying
+from looping import looping
 
 from desired.git import commit_source, open_repository
 from desired.load import load
@@ -203,15 +205,7 @@ async def measure(action: Callable[[], Awaitable[None]]) -> tuple[float, float]:
     return time.monotonic() - wall, time.process_time() - cpu
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hosts", type=int, default=10, help="lab hosts of the larger case (default 10)")
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each measurement (default 5)")
-    parser.add_argument("--only", choices=["cold", "warm", "deploy"], help="measure only this")
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    options = parser.parse_args()
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    os.environ.update(HOME=str(SCRATCH / "home"))  # the lab's key, and nobody's own settings
+def measured_in_the_lab(options: argparse.Namespace) -> list[dict[str, object]]:
     bench = Bench(options.hosts, options.rounds)
     bench.prepare()
     for count in (1, options.hosts):
@@ -221,8 +215,31 @@ def main() -> None:
             bench.cold(count)
     if options.only in (None, "deploy"):
         bench.deploy((1, options.hosts))
+    return bench.rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hosts", type=int, default=10, help="lab hosts of the larger case (default 10)")
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds of each measurement (default 5)")
+    parser.add_argument("--only", choices=["cold", "warm", "deploy", "looping"], help="measure only this")
+    parser.add_argument("--cycles", type=int, default=60, help="cycles of each host under the loop (default 60)")
+    parser.add_argument("--crowd", type=int, default=200, help="simulated hosts under the loop (default 200)")
+    parser.add_argument("--interval", default="1s", help="how often the loop visits each of them (default 1s)")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    options = parser.parse_args()
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    os.environ.update(HOME=str(SCRATCH / "home"))  # the lab's key, and nobody's own settings
+    rows = measured_in_the_lab(options) if options.only != "looping" else []
+    if options.only in (None, "looping"):
+
+        def report(what: str, **figures: float) -> None:
+            rows.append({"what": what, **figures})
+            print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
+
+        looping(SCRATCH / f"looping-{os.getpid()}", options.crowd, options.cycles, options.interval, report)
     if options.json:
-        options.json.write_text(json.dumps(bench.rows, indent=1) + "\n")
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"CPU of the controller per host and warm cycle: goal at most {CPU_GOAL} ms")
 
 

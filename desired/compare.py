@@ -18,7 +18,7 @@ from providers.base import Detail, Spec
 from providers.sealed import SealableSpec
 
 Action = Literal["add", "remove", "change"]
-_NOT_SETTINGS = {"name", "place", "resources", "vars"}
+_NOT_SETTINGS = {"name", "place", "resources", "vars", "ignore"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ def _settings(host: Host) -> dict[str, Any]:
     values["address"] = str(host.address)
     values["jump"] = [str(hop) for hop in host.jump]
     values["tags"] = list(host.tags)
+    values["suspend"] = host.suspend.model_dump(mode="json", exclude_defaults=True) if host.suspend is not None else None
     return values | {"vars": dict(host.vars)}
 
 

@@ -1,8 +1,8 @@
 """Changing one value in a YAML file of the fleet, so that the commit shows that one value and nothing else.
 
-The value's span in the text is replaced, and the result is read again: it must say exactly what the old file said but for the
-one value. Where that does not work out (block scalars, anchors) the file goes through ruamel.yaml's round trip, and is held to
-the same. Pure; called by the commands that edit a project (`reconciler/cli/editing.py`) before they commit.
+The value's span in the text is replaced or taken out, and the result is read again: it must say exactly what the old file said
+but for the one value. Where that does not work out (block scalars, anchors) the file goes through ruamel.yaml's round trip, and
+is held to the same. Pure; called by the commands that edit the fleet (`reconciler/cli/editing.py`) before they commit.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import yaml as pyyaml
 
@@ -28,56 +28,119 @@ _BARE: Final = re.compile(r"[^\s,\[\]{}#]+")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./@+=~^-]*")
 """Words that no version of YAML reads as syntax, wherever they stand; stricter than it would have to be."""
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
+_MOST_LINES: Final = 50
+"""Lines of a value that we take out; a longer one is for a person."""
+
+Value: TypeAlias = str | Mapping[str, str]
+"""A text, or a small mapping of texts, which is written on one line."""
 
 
 class NotEditable(RepositoryError):
     """The value cannot be changed by us without changing something else: it has to be done by hand."""
 
 
-def set_value(data: bytes, loc: Sequence[str], value: str, file: str) -> bytes:
-    """`data` with the text `value` at `loc` (`("slots", "active")`), where the mapping that holds it must exist.
+def set_value(data: bytes, loc: Sequence[str], value: Value, file: str) -> bytes:
+    """`data` with `value` at `loc` (`("slots", "active")`), where the mapping that holds it must exist.
 
     Raises `NotEditable` where that cannot be had without changing anything else, and then says what to do.
     """
     document = parse(data, file)
-    if not document.sound or document.problems or not isinstance(_at(document.value, loc[:-1]), dict):
-        raise _by_hand(file, loc, value)
-    if _at(document.value, loc) == value:
-        return data
-    wanted = _with(document.value, loc, value)
-    for attempt in _attempts(data, document, loc, value):
-        again = parse(attempt, file)
-        if again.sound and not again.problems and _same(again.value, wanted):
-            return attempt
-    raise _by_hand(file, loc, value)
-
-
-def _by_hand(file: str, loc: Sequence[str], value: str) -> NotEditable:
-    return NotEditable(
+    by_hand = NotEditable(
         f"{'.'.join(loc)} in {visible(file)} cannot be set without changing something else in the file",
-        f"write {show(value)} there by hand, and commit it",
+        f"write {show(value) if isinstance(value, str) else flow(value)} there by hand, and commit it",
     )
+    if not document.sound or document.problems or not isinstance(_at(document.value, loc[:-1]), dict):
+        raise by_hand
+    new = value if isinstance(value, str) else dict(value)
+    if _at(document.value, loc) == new:
+        return data
+    return _first_right(data, file, _with(document.value, loc, new), _settings(document, loc, value), by_hand)
 
 
-def _attempts(data: bytes, document: Document, loc: Sequence[str], value: str) -> Iterator[bytes]:
-    """The smallest change first; each is judged by the caller."""
+def take_out(data: bytes, loc: Sequence[str], file: str) -> bytes:
+    """`data` without the key at `loc`, and without what is behind it. As `set_value` otherwise."""
+    document = parse(data, file)
+    by_hand = NotEditable(
+        f"{'.'.join(loc)} in {visible(file)} cannot be taken out without changing something else in the file",
+        "take it out by hand, and commit that",
+    )
+    holder = _at(document.value, loc[:-1])
+    if not document.sound or document.problems:
+        raise by_hand
+    if not isinstance(holder, dict) or loc[-1] not in holder:
+        return data
+    return _first_right(data, file, _without(document.value, loc), _removals(document, loc), by_hand)
+
+
+_Attempts: TypeAlias = Callable[[str], Iterator[str]]
+
+
+def _first_right(data: bytes, file: str, wanted: Any, attempts: _Attempts, otherwise: NotEditable) -> bytes:
+    """The first attempt that says what is wanted, and nothing else."""
     text = data.decode()
     mark = "\ufeff" if text.startswith("\ufeff") else ""
-    text = text.removeprefix(mark)
+    for attempt in attempts(text.removeprefix(mark)):
+        new = (mark + attempt).encode()
+        again = parse(new, file)
+        if again.sound and not again.problems and _same(again.value, wanted):
+            return new
+    raise otherwise
+
+
+def _settings(document: Document, loc: Sequence[str], value: Value) -> _Attempts:
+    """The smallest change first; each is judged by the caller."""
     holder = _node(document.root, loc[:-1])
     node = _node(holder, loc[-1:])
-    if node is not None:
-        edited = _replaced(text, node, value)
-    else:
-        edited = _inserted(text, holder, loc, value) if holder is not None else None
-    if edited is not None:
-        yield (mark + edited).encode()
-    round_trip = _round_trip(text, loc, value)
-    if round_trip is not None:
-        yield (mark + round_trip).encode()
+
+    def attempts(text: str) -> Iterator[str]:
+        if node is not None:
+            edited = _replaced(text, node, value)
+        else:
+            edited = _inserted(text, holder, loc, value) if holder is not None else None
+        if edited is not None:
+            yield edited
+        yield from _round_trip(text, lambda root: _put(root, loc, value))
+
+    return attempts
 
 
-def _replaced(text: str, node: Node, value: str) -> str | None:
+def _removals(document: Document, loc: Sequence[str]) -> _Attempts:
+    """From a line of a block mapping, or from between the braces of one on a line."""
+    node = _node(document.root, loc)
+
+    def attempts(text: str) -> Iterator[str]:
+        if node is not None and node.key is not None and (start := _offset(text, *node.key)) is not None:
+            begin = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
+            if not text[begin:start].strip(" "):
+                for end in _line_ends(text, start):
+                    yield text[:begin] + text[end:]
+            else:
+                yield from _cut_from_flow(text, start)
+        yield from _round_trip(text, lambda root: _at(root, loc[:-1]).pop(loc[-1]))
+
+    return attempts
+
+
+def _line_ends(text: str, start: int) -> Iterator[int]:
+    """Where the lines end that a value may take: its first, and each after it."""
+    for number, match in enumerate(_BREAK.finditer(text, start)):
+        if number >= _MOST_LINES:
+            return
+        yield match.end()
+    yield len(text)
+
+
+def _cut_from_flow(text: str, start: int) -> Iterator[str]:
+    """Without the item at `start`, and the comma before or behind it."""
+    comma = re.compile(r",[ \t]*\Z").search(text, 0, start)
+    for match in re.finditer(r"[ \t]*(,[ \t]*|(?=\}))", text[start : start + 10_000]):
+        if comma is None and match[1]:
+            yield text[:start] + text[start + match.end() :]
+        elif comma is not None:
+            yield text[: comma.start()] + text[start + match.start() :]
+
+
+def _replaced(text: str, node: Node, value: Value) -> str | None:
     """With another value where `node` stands; the kind of quotes stays, if there are any."""
     start = _offset(text, node.line, node.column)
     if start is None:
@@ -87,9 +150,9 @@ def _replaced(text: str, node: Node, value: str) -> str | None:
     if span is None:
         end = _plain_end(text, start)
         gap = " " if end == start and text[start - 1 : start] == ":" else ""  # a key without a value
-        return text[:start] + gap + written(value) + text[end:]
+        return text[:start] + gap + _value(value) + text[end:]
     match = span.match(text, start)
-    return text[:start] + written(value, first) + text[match.end() :] if match else None
+    return text[:start] + _value(value, first) + text[match.end() :] if match else None
 
 
 def _plain_end(text: str, start: int) -> int:
@@ -103,10 +166,10 @@ def _plain_end(text: str, start: int) -> int:
     return word.end() if word else start
 
 
-def _inserted(text: str, holder: Node, loc: Sequence[str], value: str) -> str | None:
+def _inserted(text: str, holder: Node, loc: Sequence[str], value: Value) -> str | None:
     """With a key that was not there: the first in its mapping, or the last in the file where it is one of the file's own."""
     line_break = match[0] if (match := _BREAK.search(text)) else "\n"
-    key = f"{loc[-1]}: {written(value)}"
+    key = f"{loc[-1]}: {_value(value)}"
     children = list((holder.children or {}).values())
     if not children or children[0].key is None:
         return None
@@ -128,6 +191,15 @@ def _below_key(text: str, holder: Node, otherwise: int) -> int:
     key = _offset(text, *holder.key) if holder.key is not None else None
     match = _BREAK.search(text, key) if key is not None else None
     return min(match.end(), otherwise) if match else otherwise
+
+
+def _value(value: Value, quote: str = "") -> str:
+    return written(value, quote) if isinstance(value, str) else flow(value)
+
+
+def flow(value: Mapping[str, str]) -> str:
+    """A mapping of texts on one line; its keys are plain words."""
+    return "{" + ", ".join(f"{key}: {written(text)}" for key, text in value.items()) + "}"
 
 
 def written(value: str, quote: str = "") -> str:
@@ -152,11 +224,28 @@ def _is_plain(value: str) -> bool:
     return tag == _TEXT_TAG
 
 
-def _round_trip(text: str, loc: Sequence[str], value: str) -> str | None:
-    """What ruamel.yaml makes of the file with the value set; None where it cannot."""
+def _put(root: Any, loc: Sequence[str], value: Value) -> None:
+    """Sets the value in what ruamel.yaml has read."""
+    from ruamel.yaml.comments import CommentedMap
+
+    if isinstance(value, str):
+        _at(root, loc[:-1])[loc[-1]] = _ruamel(value)
+        return
+    mapping = CommentedMap({key: _ruamel(text) for key, text in value.items()})
+    mapping.fa.set_flow_style()
+    _at(root, loc[:-1])[loc[-1]] = mapping
+
+
+def _ruamel(value: str) -> str:
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    return value if _is_plain(value) else DoubleQuotedScalarString(value)
+
+
+def _round_trip(text: str, change: Callable[[Any], object]) -> Iterator[str]:
+    """What ruamel.yaml makes of the file with the change; nothing where it cannot."""
     from ruamel.yaml import YAML  # slow to import, and seldom needed
     from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     yaml = YAML(typ="rt", pure=True)
     yaml.preserve_quotes = True
@@ -165,12 +254,12 @@ def _round_trip(text: str, loc: Sequence[str], value: str) -> str | None:
     out = io.StringIO()
     try:
         root = yaml.load(text)
-        _at(root, loc[:-1])[loc[-1]] = value if _is_plain(value) else DoubleQuotedScalarString(value)
+        change(root)
         yaml.dump(root, out)
     except (YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return None
+        return
     line_break = match[0] if (match := _BREAK.search(text)) else "\n"
-    return out.getvalue().replace("\n", line_break)
+    yield out.getvalue().replace("\n", line_break)
 
 
 def _offset(text: str, line: int, column: int) -> int | None:
@@ -196,7 +285,14 @@ def _at(value: Any, loc: Sequence[str]) -> Any:
     return value
 
 
-def _with(value: dict[str, Any], loc: Sequence[str], new: str) -> dict[str, Any]:
+def _without(value: dict[str, Any], loc: Sequence[str]) -> dict[str, Any]:
+    first, *rest = loc
+    if rest:
+        return {**value, first: _without(value[first], rest)}
+    return {key: item for key, item in value.items() if key != first}
+
+
+def _with(value: dict[str, Any], loc: Sequence[str], new: Any) -> dict[str, Any]:
     """A copy along the way to `loc`; an alias elsewhere keeps the old value."""
     first, *rest = loc
     return {**value, first: _with(value[first], rest, new) if rest else new}

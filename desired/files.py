@@ -7,7 +7,7 @@ What needs several files (bundles on hosts, references, templates) comes after, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -65,6 +65,8 @@ class FleetFile:
     whole: bool = True
     secrets: Mapping[str, Place] = field(default_factory=dict)
     """Names of secrets that the settings use, and where."""
+    where: Callable[[Loc], Place] = lambda _: Place("fleet.yaml")
+    """Where a value stands."""
 
 
 def read_fleet(document: Document) -> FleetFile:
@@ -76,33 +78,13 @@ def read_fleet(document: Document) -> FleetFile:
         data = {}
     given = {key: value for key, value in data.items() if value is not None}
     settings, whole = _settings(document, (), given, FleetSettings, report)
-    _tell_idle(document, settings, report)
     _refuse_secrets(document, (), {key: value for key, value in data.items() if key != "alerts"}, report)
-    if settings.signers is not None:
-        report.add(
-            document.place(("signers",)),
-            "this version cannot verify the signatures of commits yet, and does not act on unverified ones",
-            "leave signers out to work without signatures",
-        )
     secrets = {
         alert.url["secret"]: document.place(("alerts", index, "url"))
         for index, alert in enumerate(settings.alerts)
         if isinstance(alert.url, dict)
     }
-    return FleetFile(settings, report, whole and document.sound, secrets)
-
-
-_IDLE = ((("interval", "alerts"), "for the loop that watches the hosts, which this version does not have"),)
-"""Settings that are checked and lead to nothing yet: nobody is to rely on them."""
-
-
-def _tell_idle(document: Document, settings: FleetSettings, report: Report) -> None:
-    for keys, purpose in _IDLE:
-        idle = [key for key in keys if key in settings.model_fields_set and getattr(settings, key) != "off"]
-        if idle:
-            verb = "has" if len(idle) == 1 else "have"
-            message = f"{' and '.join(idle)} {verb} no effect yet: {'it is' if len(idle) == 1 else 'they are'} {purpose}"
-            report.add(document.key_place((idle[0],)), message, severity="warning")
+    return FleetFile(settings, report, whole and document.sound, secrets, document.place)
 
 
 def unread(path: str, name: str, model: type[SettingsT]) -> Manifest[SettingsT]:

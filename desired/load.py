@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,13 +25,17 @@ from desired.known_hosts import bad_lines
 from desired.memo import Memo
 from desired.merge import Bundle, HostFile, Merger, Overlays
 from desired.model import Fleet, Host, Invalid, Place, Resource
+from desired.policies import Policies
+from desired.policy_checks import Named, PolicyChecks, alerts_of, policies_of
 from desired.projects import Projects, read_project, unread_project
 from desired.render import Context
 from desired.report import Report
 from desired.schema import BundleSettings, FleetSettings, HostSettings
 from desired.secrets.names import read_secret, secret_path
+from desired.signatures.check import check_signers
 from desired.source import Source, Unusable
 from desired.text import visible
+from desired.values import selected
 from desired.yaml import SIZE_LIMIT, Document, parse
 
 FLEET = "fleet.yaml"
@@ -64,13 +69,14 @@ class Cache:
         self.contents.turn()
 
 
-def load(source: Source, *, cache: Cache | None = None) -> Fleet:
-    """The whole desired state in `source`. Raises `Invalid` with every mistake that was found, in order of place."""
+def load(source: Source, *, cache: Cache | None = None, now: datetime | None = None) -> Fleet:
+    """The whole desired state in `source`. Raises `Invalid` with every mistake that was found, in order of place. `now` decides
+    nothing but whether it is told that a suspension is over."""
     cache = cache or Cache()
     collecting = gc.isenabled()
     gc.disable()  # a load makes many small objects that all stay: looking for garbage among them would double its time
     try:
-        return _Loader(source, cache).load()
+        return _Loader(source, cache, now or datetime.now(UTC)).load()
     finally:
         cache.turn()
         if collecting:
@@ -80,9 +86,10 @@ def load(source: Source, *, cache: Cache | None = None) -> Fleet:
 class _Loader:
     """One load. The methods stand in the order in which they run."""
 
-    def __init__(self, source: Source, cache: Cache) -> None:
+    def __init__(self, source: Source, cache: Cache, now: datetime) -> None:
         self._source = source
         self._cache = cache
+        self._now = now
         self._report = Report()
         self._tree: dict[str, str] = {}
         self._secrets: dict[str, bytes] = {}
@@ -94,23 +101,34 @@ class _Loader:
         hosts = self._hosts()
         bundles = self._bundles()
         known_hosts = self._known_hosts()
-        projects = self._projects(hosts)
+        policies = policies_of(settings)
+        projects = self._projects(hosts, policies)
         merger = Merger(bundles, settings.vars, self._cache.overlays, self._report)
         resources = self._resources(hosts, merger, fleet, projects)
         secrets, encrypted = projects.secrets(self._source)
         self._tree.update(encrypted)
         self._secrets.update(secrets)
         self._alert_secrets(fleet)
+        self._tree.update(check_signers(self._source, fleet, self._report))
+        self._policies(fleet, policies, hosts, projects, resources)
         allowed = self._allowed()
         found = tuple(self._report)
         if any(diagnostic.severity == "error" for diagnostic in found):
             raise Invalid(found)
         return Fleet(
             commit=self._source.commit,
-            hosts={name: _host(hosts[name], settings, variables, filled) for name, (variables, filled) in resources.items()},
+            hosts={
+                name: _host(hosts[name], settings, policies, variables, filled)
+                for name, (variables, filled) in resources.items()
+            },
             known_hosts=known_hosts,
             max_deletions=settings.max_deletions,
-            settings=settings.model_dump(mode="json"),
+            settings=_plain(settings),
+            policies=policies,
+            interval=settings.interval,
+            poll=settings.poll,
+            alerts=alerts_of(settings),
+            keep=settings.history.keep,
             warnings=found,
             tree=dict(sorted(self._tree.items())),
             projects=projects.projects,
@@ -241,12 +259,12 @@ class _Loader:
         self._tree[ALLOWED] = self._source[ALLOWED].id
         return data
 
-    def _projects(self, hosts: Mapping[str, HostFile]) -> Projects:
+    def _projects(self, hosts: Mapping[str, HostFile], policies: Policies) -> Projects:
         reads: list[Read[Any]] = []
         for path, name in self._yaml_files("projects"):
             read = self._file(path, partial(read_project, name=name))
             reads.append(read or Read([unread_project(path, name)]))
-        return Projects(self._named(reads), hosts, self._report)
+        return Projects(self._named(reads), hosts, self._report, policies.timezone)
 
     def _alert_secrets(self, fleet: FleetFile) -> None:
         """Whether the secrets of alerts are there; they are opened when something is told."""
@@ -257,6 +275,26 @@ class _Loader:
                 self._tree[path] = self._source[path].id
             except Unusable as error:
                 self._report.add(place, str(error), error.hint)
+
+    def _policies(
+        self,
+        fleet: FleetFile,
+        policies: Policies,
+        hosts: Mapping[str, HostFile],
+        projects: Projects,
+        resources: Mapping[str, tuple[Mapping[str, Any], tuple[Resource, ...]]],
+    ) -> None:
+        refs: set[str] = set()
+        if policies.ignore:  # nothing else names resources
+            refs.update(resource.ref for _, filled in resources.values() for resource in filled)
+            refs.update(ref for name in hosts for ref in projects.references(name))
+        named = Named(hosts, projects.projects, refs, whole=not self._report.errors)
+        checks = PolicyChecks(named, policies, self._now, self._report)
+        checks.fleet(fleet)
+        for host in hosts.values():
+            checks.suspension(host.settings.suspend, host.where("suspend", "until"), f"host {host.name}")
+        for project in projects.projects.values():
+            checks.suspension(project.settings.suspend, project.where(("suspend", "until")), f"project {project.name}")
 
     def _resources(
         self, hosts: Mapping[str, HostFile], merger: Merger, fleet: FleetFile, projects: Projects
@@ -298,7 +336,19 @@ def _context(hosts: Mapping[str, HostFile], variables: Mapping[str, Any], settin
     return Context(views, settings.vars)
 
 
-def _host(file: HostFile, settings: FleetSettings, variables: Mapping[str, Any], resources: tuple[Resource, ...]) -> Host:
+def _plain(settings: FleetSettings) -> dict[str, Any]:
+    """Every setting with its value; what is inside of them, as it was written."""
+    written = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return {**settings.model_dump(mode="json", by_alias=True), **written}
+
+
+def _host(
+    file: HostFile,
+    settings: FleetSettings,
+    policies: Policies,
+    variables: Mapping[str, Any],
+    resources: tuple[Resource, ...],
+) -> Host:
     own = file.settings
     return Host(
         name=file.name,
@@ -311,6 +361,10 @@ def _host(file: HostFile, settings: FleetSettings, variables: Mapping[str, Any],
         tags=own.tags,
         availability=own.availability,
         sync=own.sync or settings.sync,
+        interval=own.interval,
+        away_after=own.away_after,
+        suspend=own.suspend.within(policies.timezone) if own.suspend is not None else None,
+        ignore=tuple(rule for rule in policies.ignore if selected(rule.hosts, file.name, own.tags)),
         vars=variables,
         resources=resources,
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from desired.policies import Alert, IgnoreRule, Policies, Suspension
 from providers.base import Spec, Sync
 
 
@@ -108,6 +109,14 @@ class Host:
     tags: tuple[str, ...] = ()
     availability: Literal["always", "intermittent"] = "always"
     sync: Sync = "enforce"
+    interval: int | None = None
+    """Seconds between two cycles; None: the fleet's `interval`."""
+    away_after: int = 14 * 86400
+    """Seconds after which it is told that an intermittent host is away."""
+    suspend: Suspension | None = None
+    """As it is written, with an aware `until`; it may be over: `Suspension.holds` says."""
+    ignore: tuple[IgnoreRule, ...] = ()
+    """Those of the fleet's rules that concern this host."""
     vars: Mapping[str, Any] = field(default_factory=dict)
     resources: tuple[Resource, ...] = ()
     """In an order in which no resource stands before one that it needs."""
@@ -124,7 +133,16 @@ class Fleet:
     """Text of hosts/known_hosts: OpenSSH format."""
     max_deletions: int = 5
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The validated fleet.yaml as plain data, for what later stages read (interval, alerts, …)."""
+    """The validated fleet.yaml as plain data, for what later stages read."""
+    policies: Policies = field(default_factory=Policies)
+    interval: int = 60
+    """Seconds between two cycles of a host that names none of its own."""
+    poll: int = 60
+    """Seconds between two looks at the fleet's repository."""
+    alerts: tuple[Alert, ...] = ()
+    """Each with a name."""
+    keep: int = 90 * 86400
+    """Seconds for which the history is kept."""
     warnings: tuple[Diagnostic, ...] = ()
     tree: Mapping[str, str] = field(default_factory=dict)
     """Path → blob id of every file of the fleet that was used."""
@@ -136,3 +154,5 @@ class Fleet:
     """Content of secrets/allow: what looks like a secret and is none."""
     deployed: Mapping[str, Any] = field(default_factory=dict)
     """Project → `desired.deploy.expand.Deployed`, once `expand` was called: what its revision is, and what was found in it."""
+    blocked: Mapping[str, Any] = field(default_factory=dict)
+    """Project → `desired.deploy.tree.Blocked`, likewise: why it cannot be said what it should be."""

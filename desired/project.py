@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from desired.model import Place
+from desired.policies import Suspension
 from desired.schema import Duration, Name
 from desired.source import Unusable, repository_path
 from desired.yaml import Loc
@@ -256,6 +257,7 @@ class ProjectSettings(Model):
     proxy: Annotated[ProxySettings | None, Field(description="Who gives the traffic to a slot")] = None
     keep: Annotated[int, Field(ge=1, le=1000, description="Releases that are kept")] = 5
     sync: Annotated[Sync | None, Field(description="Policy of this project; default: the host's")] = None
+    suspend: Annotated[Suspension | None, Field(description="Changes nothing of this project; only reports")] = None
     needs: Annotated[Seq[str], Field(description="Resources that must be applied first", examples=[["service:docker"]])] = ()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Any
 
 from pydantic import ValidationError
@@ -134,9 +135,14 @@ class Projects:
     """All projects of a fleet."""
 
     def __init__(
-        self, files: Mapping[str, ProjectManifest], hosts: Mapping[str, Manifest[HostSettings]], report: Report
+        self,
+        files: Mapping[str, ProjectManifest],
+        hosts: Mapping[str, Manifest[HostSettings]],
+        report: Report,
+        zone: tzinfo = UTC,
     ) -> None:
         self._hosts = hosts
+        self._zone = zone
         self._report = report
         self._files = [file for file in files.values() if isinstance(file, ProjectFile)]
         self._on: dict[str, list[_Here]] = {}
@@ -177,7 +183,10 @@ class Projects:
         deployments = tuple(found[host] for host in sorted(found))
         for deployment in deployments:
             self._on.setdefault(deployment.host, []).append(_Here(file, deployment))
-        return Project(file.name, file.place, file.settings, deployments, file.document.place)
+        settings = file.settings
+        if settings.suspend is not None:
+            settings = settings.model_copy(update={"suspend": settings.suspend.within(self._zone)})
+        return Project(file.name, file.place, settings, deployments, file.document.place)
 
     def _meant(self, file: ProjectFile, index: int, deploy: DeploySettings) -> list[str]:
         """The hosts of one item of `deploy`."""

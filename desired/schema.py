@@ -6,34 +6,18 @@ Schema: hence the descriptions and examples.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from desired.address import parse_address
 from desired.model import Address
+from desired.policies import Alert, HistorySettings, IgnoreRule, Rollout, Suspension, WindowSettings
 from desired.text import show
+from desired.values import EVENTS, NAME, Duration, Event, Name, Zone
 from providers.base import Line, Model, Seq, Sync
 
-Event: TypeAlias = Literal["drift", "failed", "recovered", "deployed", "unreachable", "source", "held"]
-EVENTS: tuple[Event, ...] = ("drift", "failed", "recovered", "deployed", "unreachable", "source", "held")
-"""drift: the host moved · failed: an apply or a smoke test · recovered: what was told is over · deployed: a new revision of a
-project is there · unreachable: a host cannot be asked · source: the fleet's or a project's repository cannot be used as it is ·
-held: something waits for a person (deletions over the budget, a rollout that stopped)."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}", re.ASCII)
-_DURATION = re.compile(r"(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", re.ASCII)
-_SECONDS = (86400, 3600, 60, 1)
-
-
-def _duration(value: object) -> int:
-    if isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        seconds = sum(int(count) * unit for count, unit in zip(match.groups(), _SECONDS, strict=True) if count)
-        if 1 <= seconds <= 366 * 86400:
-            return seconds
-        raise ValueError("a duration is between 1s and 366d")
-    raise ValueError("expected a duration with its unit, as in 30s, 1m, 2h or 1h30m")
+__all__ = ["EVENTS", "NAME", "Duration", "Event", "Name"]
 
 
 def _address(value: object) -> Address:
@@ -56,20 +40,6 @@ def _hop(value: object) -> Address:
     return hop
 
 
-def _alert_url(value: object) -> object:
-    if isinstance(value, str) and "://" in value:
-        return value
-    if isinstance(value, dict) and set(value) == {"secret"} and isinstance(value["secret"], str) and value["secret"]:
-        return value
-    raise ValueError("expected an Apprise URL, or {secret: NAME}")
-
-
-def _name(value: object) -> object:
-    if isinstance(value, str) and NAME.fullmatch(value):
-        return value
-    raise ValueError("expected a name of letters, digits, dots, dashes and underscores that begins with a letter or digit")
-
-
 def _identity(value: object) -> object:
     if isinstance(value, str) and value.startswith(("/", "~/")) and value.isprintable():
         return value
@@ -84,40 +54,28 @@ def _inventory(value: object) -> object:
     raise ValueError("expected an absolute path on the host, as in /var/lib/reconciler")
 
 
+def _one_or_several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+SignerFiles: TypeAlias = Annotated[
+    Seq[Line],
+    BeforeValidator(_one_or_several),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "examples": ["keys/allowed_signers"],
+        }
+    ),
+]
 _ADDRESS_SCHEMA = WithJsonSchema({"type": "string", "examples": ["root@nas.lan:22", "ops@[fd00::7]", "nas", "local"]})
-Name: TypeAlias = Annotated[str, BeforeValidator(_name)]
-Duration: TypeAlias = Annotated[int, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["30s", "1m"]})]
 HostAddress: TypeAlias = Annotated[Address, BeforeValidator(_address), _ADDRESS_SCHEMA]
 Jump: TypeAlias = Annotated[
     tuple[Address, ...],
     BeforeValidator(_jump),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
-AlertUrl: TypeAlias = Annotated[
-    Any,
-    BeforeValidator(_alert_url),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "format": "uri"},
-                {
-                    "type": "object",
-                    "properties": {"secret": {"type": "string"}},
-                    "required": ["secret"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
 Vars: TypeAlias = Annotated[dict[str, Any], Field(description="Values for templates: {{ vars.NAME }}")]
-
-
-class Alert(Model):
-    """One place where incidents are reported."""
-
-    url: Annotated[AlertUrl, Field(description="Any Apprise URL, or {secret: NAME} for secrets/NAME.age")]
-    events: Annotated[Seq[Event], Field(description="What is reported there; default: everything")] = EVENTS
 
 
 class FleetSettings(Model):
@@ -125,12 +83,21 @@ class FleetSettings(Model):
 
     version: Annotated[Literal[1], Field(description="Version of this format")] = 1
     interval: Annotated[Duration, Field(description="How often hosts are probed")] = 60
+    poll: Annotated[Duration, Field(description="How often the fleet's repository is asked for new commits")] = 60
+    timezone: Annotated[Zone, Field(description="Time zone of windows, quiet hours, digests, and of times without one")] = "UTC"
     sync: Annotated[
         Sync, Field(description="enforce: heal drift · deploy: apply commits, only report drift · observe: only report")
     ] = "enforce"
+    windows: Annotated[Seq[WindowSettings], Field(description="When changes may be made; none: always")] = ()
+    rollout: Annotated[Rollout | None, Field(description="How a new commit goes over the hosts; default: all at once")] = None
+    ignore: Annotated[Seq[IgnoreRule], Field(description="Differences that do not count")] = ()
+    suspend: Annotated[Suspension | None, Field(description="Changes nothing on any host; only reports")] = None
+    history: Annotated[HistorySettings, Field(description="What is kept of the past")] = HistorySettings()
     alerts: Annotated[Seq[Alert], Field(description="Where incidents are reported")] = ()
     max_deletions: Annotated[int, Field(ge=0, description="A plan that removes more waits for a named approval")] = 5
-    signers: Annotated[str | None, Field(description="Allowed signers of commits, in ssh-keygen's format")] = None
+    signers: Annotated[
+        SignerFiles, Field(description="Files with those who may sign commits: ssh-keygen's format, or OpenPGP keys")
+    ] = ()
     secret_scan: Annotated[Literal["block", "warn", "off"], Field(description="What a secret in plain text leads to")] = "block"  # noqa: S105 the name of a setting
     vars: Vars = Field(default_factory=dict)
 
@@ -146,7 +113,12 @@ class HostSettings(Model):
     availability: Annotated[
         Literal["always", "intermittent"], Field(description="intermittent: being away is normal and raises no alarm")
     ] = "always"
+    away_after: Annotated[
+        Duration, Field(description="How long an intermittent host may be away before that is told", examples=["14d"])
+    ] = 14 * 86400
+    interval: Annotated[Duration | None, Field(description="How often this host is probed; default: the fleet's")] = None
     sync: Annotated[Sync | None, Field(description="Policy of this host; default: the fleet's")] = None
+    suspend: Annotated[Suspension | None, Field(description="Changes nothing on this host; only reports")] = None
     vars: Vars = Field(default_factory=dict)
     jump: Annotated[Jump, Field(description="Hosts to go through, in order")] = ()
     identity: Annotated[

@@ -36,6 +36,17 @@ class _Field:
             raise ValueError(f"the {self.name} {text} is not between {self.first} and {self.last}")
         return int(text)
 
+    def taken(self, text: str) -> frozenset[int]:
+        """The numbers that a text which passed `check` stands for."""
+        found: set[int] = set()
+        for item in text.split(","):
+            span, _, step = item.partition("/")
+            low, dash, high = span.partition("-")
+            first = self.first if span == "*" else self.number(low)
+            last = self.last if span == "*" else self.number(high if dash else low)
+            found.update(range(first, last + 1, int(step or 1)))
+        return frozenset(found)
+
     def check(self, text: str) -> None:
         """Raises `ValueError` unless `text` is a list of numbers, ranges and steps."""
         for item in text.split(","):
@@ -74,6 +85,12 @@ def _schedule(value: str) -> str:
     for field, part in zip(_FIELDS, parts, strict=True):
         field.check(part)
     return " ".join(parts)
+
+
+def numbers(fields: str) -> tuple[frozenset[int], ...]:
+    """What each of the five fields of a checked schedule takes: minutes, hours, days, months, and weekdays of which 0 is
+    Sunday, and so is 7."""
+    return tuple(field.taken(part) for field, part in zip(_FIELDS, fields.split(), strict=True))
 
 
 Schedule: TypeAlias = Annotated[Line, AfterValidator(_schedule)]

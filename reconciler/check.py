@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from desired.ignoring import overlook
 from desired.model import Host
 from desired.project import Deployment, Project
 from providers.base import Model, Seq
 from providers.blue_green import SLOTS, RouteState, SlotState
+from providers.registry import provider_of
 from providers.releases.model import ReleaseSpec, ReleaseState
 from providers.runtimes import RuntimeState
 from reconciler.draft import Draft
@@ -28,7 +30,7 @@ from reconciler.text import plural
 PATHS = 20
 """Paths of one sort that are named before the rest is only counted."""
 Verdict = Literal["equal", "differs", "missing", "unknown", "unreachable", "away"]
-HostState = Literal["converged", "changes", "drift", "unknown", "unreachable", "away"]
+HostState = Literal["converged", "held", "changes", "drift", "unknown", "unreachable", "away"]
 Distance: TypeAlias = Callable[[str, str], tuple[int, int] | None]
 """From the commit that is there and the wanted one to (commits behind, commits ahead); None where it cannot be told."""
 
@@ -83,15 +85,26 @@ class HostReport(Model):
 
     host: str
     state: HostState
-    """The first of these that holds: unreachable or away, drift, changes (a commit asks for more), unknown, converged."""
+    """The first of these that holds: unreachable or away, drift, changes (a commit asks for more), unknown, held (a commit asks
+    for more, and policy holds it back), converged."""
     applied: str | None = None
     """The fleet's commit that was applied last."""
+    behind: int | None = None
+    """How many commits of the fleet came since; None where that cannot be told."""
+    seen: float | None = None
+    """When it answered last, in seconds since 1970: now, or as the loop remembers."""
+    since: float | None = None
+    """Since when it is so, where the loop has seen it so, too."""
     resources: int = 0
     changes: int = 0
     """What the next apply would do."""
     drift: Seq[str] = ()
     """References of what is not as we left it, also where policy holds the change back."""
     held: int = 0
+    reasons: Seq[str] = ()
+    """Why changes are held back, each once."""
+    suspended: str = ""
+    """Why nothing is changed there; empty where it is not suspended."""
     unknown: int = 0
     reason: str = ""
     hint: str = ""
@@ -113,7 +126,14 @@ def host_report(run: HostRun) -> HostReport:
         return HostReport(host=name, state=_absence(plan), reason=plan.problem or "", hint=plan.hint)
     drift = tuple(action.ref for action in plan.actions if action.cause.why == "drift")
     changes = sum(action.held is None for action in plan.actions)
-    state: HostState = "drift" if drift else "changes" if changes else "unknown" if plan.unknown else "converged"
+    reasons = tuple(dict.fromkeys(action.held for action in plan.actions if action.held is not None))
+    words: tuple[tuple[HostState, bool], ...] = (
+        ("drift", bool(drift)),
+        ("changes", bool(changes)),
+        ("unknown", bool(plan.unknown)),
+        ("held", bool(reasons)),
+    )
+    state: HostState = next((word for word, holds in words if holds), "converged")
     return HostReport(
         host=plan.host,
         state=state,
@@ -122,6 +142,7 @@ def host_report(run: HostRun) -> HostReport:
         changes=changes,
         drift=drift,
         held=len(plan.actions) - changes,
+        reasons=reasons,
         unknown=len(plan.unknown),
         warnings=plan.warnings,
     )
@@ -238,12 +259,21 @@ class _Look:
         return any(action.ref in refs and action.cause.why != "due" for action in self.plan.actions)
 
     def _drift(self, refs: frozenset[str]) -> tuple[str, ...]:
-        release = self._answer("release")
+        release = self._release()
         words = release_words(release) if isinstance(release, ReleaseState) else []
         for action in self.plan.actions:
             if action.ref in refs and action.cause.why == "drift" and not (words and action.ref == f"release:{self.name}"):
                 words += drift_words(action)
         return tuple(words)
+
+    def _release(self) -> Any:
+        """The files that are deployed, as they count: what the repository says may differ is in order."""
+        answer = self._answer("release")
+        spec = next((one.spec for one in self.draft.host.resources if one.ref == f"release:{self.name}"), None)
+        if not isinstance(answer, ReleaseState) or not isinstance(spec, ReleaseSpec) or not self.draft.host.ignore:
+            return answer
+        wanted = provider_of(spec.ref).want(spec)
+        return answer if wanted is None else overlook(self.draft.host.ignore, spec.ref, answer, wanted)[0]
 
     def _slots(self) -> tuple[SlotReport, ...]:
         """The slots that there are, with what each holds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Literal
@@ -15,12 +16,14 @@ from typing import Literal
 from desired.model import Host, Resource
 from providers.base import Detail, Spec
 from providers.registry import provider_of
-from reconciler.draft import AnyProvider, Draft, Hold, draft, nothing_held, orphans, with_details
+from providers.secret import redact
+from reconciler.draft import AnyChange, AnyProvider, Draft, Hold, Why, draft, nothing_held, with_details
 from reconciler.order import REFRESH
-from reconciler.stages import Listener, carry_out, fate_of
+from reconciler.orphans import orphans
+from reconciler.stages import STEP_MARGIN, Listener, carry_out, fate_of
 from reconciler.work import Fate, Work, fates, make_work, rolled_back
 from state.channel import Channel, HostError
-from state.frames import Frame, frames
+from state.frames import Frame, frames, stopped
 from state.inventory import Entry, Record, inventory_text
 from state.script import Fragment, compile_apply, compile_probe
 from state.snapshot import Probe, Snapshot
@@ -29,6 +32,13 @@ LOOK_SECONDS = 60
 """What the closer look of one kind may take: apt's simulation is slow on small machines."""
 LOOK_MARGIN = 60.0
 """Seconds beyond the deadlines of its fragments that a closer look may take."""
+UPLOAD_DEADLINE = 600.0
+"""Seconds that one upload may take (`Channel.upload`)."""
+LONGEST_OUTPUT = 8000
+"""Characters of a step's output that its record keeps: the last ones."""
+
+Held = tuple[Resource, Why | Literal["follows"], AnyChange | None, str | None]
+"""What a hold was asked, and its answer."""
 
 
 @dataclass(slots=True)
@@ -41,6 +51,10 @@ class Session:
     asked: frozenset[str] = frozenset()
     hold: Hold = nothing_held
     """What the loop holds back; must not change between the plan and its verification."""
+    verified: Draft | None = None
+    """What was found after the last apply; None where it could not be looked at."""
+    weighed: tuple[Held, ...] = ()
+    """What the hold was asked for the last draft: policy had nothing against any of it."""
     _drafted: tuple[Snapshot, Draft] | None = None
     _sorted: Snapshot | None = None
     """The last snapshot that was searched for what left the repository."""
@@ -70,16 +84,32 @@ class Session:
         self.probe = Probe(groups, self.host.inventory)
 
     async def survey(self) -> Draft:
-        """Probe and plan. Where the report is the one of last time, so is the draft."""
+        """Probe and plan. Where the report is the one of last time, and the same is held back, so is the draft."""
         snapshot = await self.snapshot()
-        if self._drafted is not None and self._drafted[0] is snapshot:
+        if self._drafted is not None and self._drafted[0] is snapshot and self._held_alike():
             return self._drafted[1]
-        drafted = draft(self.host, snapshot, self.hold)
+        return await self.planned(snapshot)
+
+    async def planned(self, snapshot: Snapshot) -> Draft:
+        """The plan for a snapshot, with a closer look at what differs. One that does nothing is kept: a difference that is only
+        reported costs one look, not one in each cycle."""
+        weighed: list[Held] = []
+
+        def weigh(host: Host, resource: Resource, why: Why | Literal["follows"], change: AnyChange | None) -> str | None:
+            held = self.hold(host, resource, why, change)
+            weighed.append((resource, why, change, held))
+            return held
+
+        drafted = draft(self.host, snapshot, weigh)
+        self.weighed = tuple(weighed)
         if drafted.changes:
             drafted = with_details(drafted, await look(self, drafted))
-        else:
-            self._drafted = (snapshot, drafted)
+        self._drafted = None if drafted.active else (snapshot, drafted)
         return drafted
+
+    def _held_alike(self) -> bool:
+        """Whether the hold answers as it did for the last draft."""
+        return all(self.hold(self.host, resource, why, change) == held for resource, why, change, held in self.weighed)
 
 
 def group(specs: list[Spec]) -> list[tuple[AnyProvider, list[Spec]]]:
@@ -129,6 +159,16 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What became of one step, for the history: secrets are out of it, and it is cut to its last part."""
+
+    title: str
+    refs: tuple[str, ...]
+    fate: Fate
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What an apply came to on one host."""
 
@@ -141,6 +181,8 @@ class Outcome:
     hint: str = ""
     rolled_back: tuple[str, ...] = ()
     """References of which what served before serves again, because what should have followed it failed."""
+    steps: tuple[StepRecord, ...] = ()
+    """In the order in which they were to be done; a rescue stands here only where it was needed."""
 
 
 _STOPPED: dict[str, tuple[Literal["failed", "stale", "busy"], str, str]] = {
@@ -164,10 +206,14 @@ async def converge(session: Session, drafted: Draft, commit: str | None, listene
     work = make_work(drafted, commit)
     if not work.steps:
         return await _verify_and_record(session, drafted, work, {}, commit)
+    session.verified = None
     try:
-        applied = await carry_out(session.channel, drafted, work, listener)
+        async with asyncio.timeout(_longest(work)):
+            applied = await carry_out(session.channel, drafted, work, listener)
     except HostError as error:
         return Outcome("unreachable" if error.retry else "failed", message=str(error), hint=error.hint)
+    except TimeoutError:
+        return Outcome("unreachable", message="the host took longer than all deadlines of its steps together")
     answered = applied.answered
     outcome_fates = fates(work, answered)
     failures = _failures(work, answered, outcome_fates)
@@ -175,16 +221,51 @@ async def converge(session: Session, drafted: Draft, commit: str | None, listene
         status, message, hint = _STOPPED.get(applied.stopped, ("failed", f"the host stopped: {applied.stopped}", ""))
         if applied.stopped in _BEFORE and not applied.begun:
             return Outcome(status, message=message, hint=hint)
-        return Outcome(status, outcome_fates, failures, message=message, hint=hint)
+        return Outcome(status, outcome_fates, failures, message=message, hint=hint, steps=records(work, answered))
     if not applied.finished:
         return Outcome(
             "unreachable",
             outcome_fates,
             failures,
+            steps=records(work, answered),
             message="the connection broke while the host was at work; what became of the rest is unknown",
             hint="The host finishes the step that it is at and stops; the next run looks again and goes on.",
         )
     return await _verify_and_record(session, drafted, work, answered, commit)
+
+
+def _longest(work: Work) -> float:
+    """Seconds after which carrying out the work is given up: all its deadlines, one after the other."""
+    seconds = STEP_MARGIN * len(work.stages)
+    for planned in work.steps:
+        uploads = len(planned.step.parcels) + (planned.step.blob is not None)
+        smokes = planned.step.check.smokes if planned.step.check is not None else ()
+        seconds += planned.step.timeout + UPLOAD_DEADLINE * uploads + sum(smoke.deadline + STEP_MARGIN for smoke in smokes)
+    return seconds
+
+
+async def settle(session: Session, seconds: float) -> None:
+    """Waits until the step that a run left at work when it was let go has ended, for so long at most.
+
+    An empty script waits for the host's lock, which that step's shell holds, and changes nothing.
+    """
+    script = compile_apply([], expected="nothing", journal="", inventory=session.host.inventory)
+    with suppress(HostError, TimeoutError):
+        async with asyncio.timeout(seconds):
+            while stopped((await session.channel.run(script.text)).stdout, script.nonce) == "locked":
+                pass
+
+
+def records(work: Work, answered: Mapping[int, Frame]) -> tuple[StepRecord, ...]:
+    found = []
+    for number, planned in enumerate(work.steps):
+        frame = answered.get(number)
+        if planned.step.rescues and (frame is None or frame.status == "skipped"):
+            continue
+        text = redact(frame.out.decode("utf-8", "replace").strip())[-LONGEST_OUTPUT:] if frame is not None else ""
+        fate: Fate = fate_of(frame.status) if frame is not None else "unknown"
+        found.append(StepRecord(redact(planned.step.title), planned.step.refs, fate, text))
+    return tuple(found)
 
 
 def _failures(work: Work, answered: Mapping[int, Frame], outcome: Mapping[str, Fate]) -> tuple[Failure, ...]:
@@ -208,14 +289,19 @@ async def _verify_and_record(
 ) -> Outcome:
     outcome_fates = fates(work, answered)
     failures = _failures(work, answered, outcome_fates)
+    steps = records(work, answered)
+    session.verified = None
     try:
         snapshot = await session.snapshot() if work.steps else drafted.snapshot
         after = draft(session.host, snapshot, session.hold)
         # What is there counts now, not what will be there when what failed is done.
         after = replace(after, changes=tuple(planned for planned in after.changes if not planned.foreseen))
+        session.verified = after
         await _record(session, drafted, after, commit)
     except HostError as error:
-        return Outcome("unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint)
+        return Outcome(
+            "unreachable", outcome_fates, failures, message=f"after the steps: {error}", hint=error.hint, steps=steps
+        )
     done = {name for name, fate in outcome_fates.items() if fate == "done"}
     # What was as it should be and is not any more counts too: a step for something else has changed it.
     upset = {planned.ref for planned in after.changes if planned.held is None and planned.why not in ("pruned", "due")}
@@ -228,7 +314,8 @@ async def _verify_and_record(
     unconverged |= {doubt.resource.ref: (f"unknown: {doubt.reason}",) for doubt in after.doubts if doubt.resource.ref in done}
     failed = failures or unconverged or any(fate != "done" for fate in outcome_fates.values()) or drafted.doubts
     back = rolled_back(work, answered)
-    return Outcome("failed" if failed else "converged", outcome_fates, failures, unconverged, rolled_back=back)
+    status: Literal["failed", "converged"] = "failed" if failed else "converged"
+    return Outcome(status, outcome_fates, failures, unconverged, rolled_back=back, steps=steps)
 
 
 async def _record(session: Session, before: Draft, after: Draft, commit: str | None) -> None:

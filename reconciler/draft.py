@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal, Protocol
 
-from pydantic import ValidationError
-
-from desired.model import Host, Place, Resource
+from desired.ignoring import overlook, set_back, unmanaged
+from desired.model import Host, Resource
 from providers.base import Change, Detail, Provider, Spec, State, Unknown
 from providers.registry import provider_of
+from reconciler.orphans import orphans
 from reconciler.wording import changed_fields
-from state.inventory import Entry, Inventory, Record
+from state.inventory import Inventory, Record
 from state.snapshot import Snapshot
 
 AnyChange = Change[Any, Any]
@@ -119,74 +119,6 @@ class Draft:
         return tuple(name for planned in self.active for name in planned.deletions)
 
 
-@dataclass(frozen=True, slots=True)
-class Orphans:
-    """What the inventory holds and the repository does not."""
-
-    remove: tuple[Resource, ...] = ()
-    released: Mapping[str, str] = field(default_factory=dict)
-    """Let go without being removed: reference → reason."""
-    kept: frozenset[str] = frozenset()
-    """Ours still, and removed when nothing that is declared lies in them, or is to take their place, any more."""
-
-
-def orphans(host: Host, inventory: Inventory) -> Orphans:
-    """Sorts what left the repository."""
-    declared = {resource.ref for resource in host.resources}
-    paths = {
-        path: resource.ref for resource in host.resources if (path := provider_of(resource.ref).path(resource.spec)) is not None
-    }
-    used = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-    remove: list[Resource] = []
-    released: dict[str, str] = {}
-    kept: set[str] = set()
-    for ref, entry in inventory.resources.items():
-        if ref in declared or entry.spec.get("ensure") == "absent":
-            continue
-        spec = _remembered(ref, entry) if entry.made else None
-        path = provider_of(ref).path(spec) if spec is not None else None
-        shares = spec is not None and provider_of(ref).shares_path
-        if not entry.made:
-            released[ref] = _left_behind(ref)
-        elif spec is None:
-            released[ref] = "it was recorded by another version of this program, which alone knows how to remove it"
-        elif (heir := _heir(path, paths, shares=shares)) is not None:
-            if shares and heir not in inventory.resources:
-                kept.add(ref)  # the project under another name, which has not taken it over yet
-            else:
-                released[ref] = "its path belongs to another resource now"
-        elif path in used and not shares:
-            kept.add(ref)
-        else:
-            remove.append(Resource(spec=spec, place=Place("no longer in the repository")))
-    neighbours = {item.ref: provider_of(item.ref).path(item.spec) for item in (*host.resources, *remove)}
-    adjusted = [replace(item, spec=provider_of(item.ref).adjust(item.spec, neighbours)) for item in remove]
-    return Orphans(tuple(adjusted), released, frozenset(kept))
-
-
-def _heir(path: str | None, paths: Mapping[str, str], *, shares: bool) -> str | None:
-    """Who owns a path now. A folder that was shared may be declared as well, and then stays without the one that leaves."""
-    heir = None if path is None else paths.get(path)
-    return None if heir is not None and shares and heir.startswith("directory:") else heir
-
-
-def _left_behind(ref: str) -> str:
-    try:
-        return provider_of(ref).left_behind
-    except KeyError:  # a kind of another version
-        return Provider.left_behind
-
-
-def _remembered(ref: str, entry: Entry) -> Spec | None:
-    try:
-        provider = provider_of(ref)
-        name = ref.partition(":")[2].removeprefix(provider.spec.prefix)
-        spec: Spec = provider.spec.model_validate(entry.spec | {"name": name, "ensure": "absent"})
-    except (KeyError, ValidationError):
-        return None
-    return spec
-
-
 def draft(host: Host, snapshot: Snapshot, hold: Hold = nothing_held) -> Draft:
     """Compares every resource. Total: whatever is unclear becomes a doubt, never a change."""
     inventory = snapshot.inventory or Inventory(record=Record(), broken="it could not be read")
@@ -195,13 +127,14 @@ def draft(host: Host, snapshot: Snapshot, hold: Hold = nothing_held) -> Draft:
     doubts: list[Doubt] = []
     notices: dict[str, tuple[str, ...]] = {}
     for resource in host.resources:
-        _compare(resource, _why(resource, inventory), snapshot, changes, doubts)
-        if told := (*_left(resource, inventory), *_notices(resource, snapshot)):
+        found = _compare(host, resource, _why(resource, inventory), snapshot, doubts)
+        changes += found
+        if told := (*_left(resource, inventory), *_notices(resource, snapshot), *_set_back(host, found, snapshot)):
             notices[resource.ref] = told
     staying = _staying(left.remove, snapshot)
     for resource in sorted(left.remove, key=_removal_order, reverse=True):
         if resource.ref not in staying:
-            _compare(resource, "pruned", snapshot, changes, doubts)
+            changes += _compare(host, resource, "pruned", snapshot, doubts)
     changes = [replace(planned, held=_policy(host, planned, hold)) for planned in changes]
     foreseen = _foreseen(host, snapshot, changes)
     changes += [replace(planned, held=_policy(host, planned, hold)) for planned in foreseen]
@@ -243,8 +176,12 @@ def _foreseen(host: Host, snapshot: Snapshot, changes: Sequence[Planned]) -> lis
         spec = _aimed(resource, snapshot)
         if isinstance(spec, Unknown):
             continue
+        spec = unmanaged(host.ignore, spec) if host.ignore else spec
         foreseen, after = provider.foresee(spec, before, coming), provider.want(spec)
-        if after is not None and (fields := changed_fields(foreseen, after)):
+        if after is None:
+            continue
+        foreseen, ignored = overlook(host.ignore, resource.ref, foreseen, after)
+        if fields := changed_fields(foreseen, after) - ignored:
             causes = [coming[need].why for need in sorted(resource.needs & coming.keys())]
             change = Change(spec, foreseen, after, fields)
             found.append(Planned(resource, provider, change, causes[0] if causes else "commit", foreseen=True))
@@ -281,24 +218,40 @@ def _why(resource: Resource, inventory: Inventory) -> Why:
     return "drift" if entry.digest == resource.spec.digest() else "commit"
 
 
-def _compare(resource: Resource, why: Why, snapshot: Snapshot, changes: list[Planned], doubts: list[Doubt]) -> None:
+def _compare(host: Host, resource: Resource, why: Why, snapshot: Snapshot, doubts: list[Doubt]) -> list[Planned]:
+    """The change that the resource needs, if it needs any; what is unclear is added to `doubts`."""
     provider = provider_of(resource.ref)
     before = snapshot.answers.get(resource.ref, Unknown("the host was not asked"))
     spec = _aimed(resource, snapshot)
     if isinstance(spec, Unknown):
         doubts.append(Doubt(resource, spec.reason, spec.refused))
-        return
+        return []
     if isinstance(before, Unknown):
         doubts.append(Doubt(resource, before.reason))
-        return
+        return []
+    if before is not None and host.ignore:
+        spec = unmanaged(host.ignore, spec)
     after = provider.want(spec)
     if after is None and before is None:
-        return
-    fields = changed_fields(before, after) if before is not None and after is not None else frozenset[str]()
-    if before is not None and after is not None and not fields:
-        return
+        return []
+    fields = frozenset[str]()
+    if before is not None and after is not None:
+        before, ignored = overlook(host.ignore, resource.ref, before, after)
+        fields = changed_fields(before, after) - ignored
+        if not fields:
+            return []
     change = Change(spec, before, after, fields)
-    changes.append(Planned(resource, provider, change, provider.cause(change) or why))
+    return [Planned(resource, provider, change, provider.cause(change) or why)]
+
+
+def _set_back(host: Host, found: Iterable[Planned], snapshot: Snapshot) -> tuple[str, ...]:
+    """What is told with a change to something that may differ in other ways, and does."""
+    told = []
+    for planned in found:
+        before, after = snapshot.answers.get(planned.ref), planned.change.after
+        if isinstance(before, State) and after is not None:
+            told.append(set_back(host.ignore, planned.ref, before, after))
+    return tuple(words for words in told if words is not None)
 
 
 def _aimed(resource: Resource, snapshot: Snapshot) -> Spec | Unknown:

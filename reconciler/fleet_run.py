@@ -17,7 +17,7 @@ from typing import Self
 from desired.model import Address, Fleet, Host
 from reconciler.bringing import with_commits
 from reconciler.cycle import Outcome, Session, converge
-from reconciler.draft import Draft
+from reconciler.draft import Draft, Hold, nothing_held
 from reconciler.errors import Exit
 from reconciler.plan import HostPlan, Plan, describe
 from reconciler.stages import Listener
@@ -63,8 +63,9 @@ def _hop(address: Address, identity: str | None) -> Target:
 class FleetRun:
     """The hosts of one command. Use as an async context manager: it closes what it opened."""
 
-    def __init__(self, fleet: Fleet, hosts: Sequence[Host], *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, fleet: Fleet, hosts: Sequence[Host], *, at_once: int = AT_ONCE, hold: Hold = nothing_held) -> None:
         self.fleet = fleet
+        self._hold = hold
         self.runs = {host.name: HostRun(host) for host in hosts}
         self._turns = asyncio.Semaphore(at_once)
 
@@ -116,12 +117,12 @@ class FleetRun:
         try:
             if run.session is None:
                 channel = await connect(target_of(run.host), known_hosts=self.fleet.known_hosts)
-                run.session = Session(run.host, channel)
+                run.session = Session(run.host, channel, hold=self._hold)
             run.draft = with_commits(await run.session.survey(), self.fleet.deployed)
             run.plan = describe(run.draft)
         except HostError as error:
             run.draft = None
-            run.plan = _problem(run.host, error)
+            run.plan = problem_of(run.host, error)
 
     async def _converge(self, run: HostRun, listener: Listener | None, *, exact: bool) -> None:
         session, agreed = run.session, run.plan
@@ -159,7 +160,7 @@ async def contained(run: HostRun) -> AsyncIterator[None]:
         )
 
 
-def _problem(host: Host, error: HostError) -> HostPlan:
+def problem_of(host: Host, error: HostError) -> HostPlan:
     kinds = ((HostKeyError, "key"), (LoginError, "login"), (BecomeError, "become"))
     kind = next((word for sort, word in kinds if isinstance(error, sort)), "unreachable")
     return HostPlan.model_validate(

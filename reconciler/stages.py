@@ -7,6 +7,7 @@ the inventory as the one before it left it, so that a run that came in between i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -145,7 +146,7 @@ class _Way:
                 continue
             names = []
             for make in planned.step.parcels:
-                parcel = make()
+                parcel = await asyncio.to_thread(make)  # packing a large tree takes seconds, in which other hosts go on
                 names.append(staged_name(parcel))
                 await self._channel.upload(folder, names[-1], parcel)
             parcels[number] = tuple(names)

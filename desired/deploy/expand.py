@@ -204,7 +204,9 @@ class _Expansion:
             name: self._host(host, tuple(added[name])) if name in added else host for name, host in self._fleet.hosts.items()
         }
         deployed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Deployed)}
-        return replace(self._fleet, hosts=hosts, warnings=(*self._fleet.warnings, *self._warnings), deployed=deployed)
+        blocked = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, Blocked)}
+        warnings = (*self._fleet.warnings, *self._warnings)
+        return replace(self._fleet, hosts=hosts, warnings=warnings, deployed=deployed, blocked=blocked)
 
     def _resources(self, project: Project, deployment: Deployment, outcome: Outcome) -> list[Resource]:
         blocked = str(outcome) if isinstance(outcome, Blocked) else None

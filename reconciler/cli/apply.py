@@ -23,6 +23,8 @@ from reconciler.cli.commands import Cli, FleetCommand, pass_cli
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.diff
 @options.allow_deletions
+@options.now
+@options.signers
 @options.as_json
 @pass_cli
 def apply(  # noqa: PLR0913  one argument for each option
@@ -34,13 +36,15 @@ def apply(  # noqa: PLR0913  one argument for each option
     yes: bool,
     diff: bool,
     allow_deletions: int | None,
+    now: bool,
+    signers: Path | None,
     as_json: bool,
 ) -> int:
     """Bring the hosts to what the repository says.
 
     Shows the plan and asks first. HOST is a name or tag:NAME; none means all. Exit code 0: converged; 1: the repository is
-    not valid; 3: a host failed; 4: a host was unreachable; 5: refused (too many deletions, or nobody said yes); 6: the saved
-    plan is stale.
+    not valid; 3: a host failed; 4: a host was unreachable; 5: refused (an unsigned commit, too many deletions, nobody said yes,
+    or windows and suspensions hold back all that would change); 6: the saved plan is stale.
     """
     if as_json and not yes:
         raise click.UsageError("--json leaves nobody to ask: add --yes")
@@ -48,5 +52,15 @@ def apply(  # noqa: PLR0913  one argument for each option
         raise click.UsageError("--plan brings its own revision: leave --rev away")
     from reconciler.cli.applying import Terms, apply_fleet
 
-    terms = Terms(hosts, revision, plan_file, yes=yes, diff=diff, allow_deletions=allow_deletions, as_json=as_json)
+    terms = Terms(
+        hosts,
+        revision,
+        plan_file,
+        yes=yes,
+        diff=diff,
+        allow_deletions=allow_deletions,
+        as_json=as_json,
+        now=now,
+        signers=signers,
+    )
     return apply_fleet(cli.folder, terms, cli.screen)

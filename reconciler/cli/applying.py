@@ -8,19 +8,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from desired.model import Fleet, Host
+from desired.text import listing
 from reconciler.cli import saved
 from reconciler.cli.asking import agreed
 from reconciler.cli.converge import converge
 from reconciler.cli.loading import commit_of, load_fleet, prepared, select, tell_uncommitted, tell_warnings
 from reconciler.cli.scanning import refuse_secrets
 from reconciler.cli.screen import Screen
+from reconciler.cli.signing import refuse_unsigned
 from reconciler.cli.survey import survey
+from reconciler.draft import nothing_held
 from reconciler.errors import Exit, Refused
 from reconciler.fleet_run import FleetRun, exit_code
 from reconciler.plan import HostPlan, Plan
+from reconciler.policy import PolicyHold, policy_hold
 from reconciler.render.json_form import apply_document
 from reconciler.render.lines import BLANK, line
 from reconciler.render.outcome import outcome_lines
@@ -40,6 +45,10 @@ class Terms:
     diff: bool
     allow_deletions: int | None
     as_json: bool
+    now: bool = False
+    """Whether windows and suspensions do not count."""
+    signers: Path | None = None
+    """A list of signers on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,7 @@ def apply_fleet(folder: Path, terms: Terms, screen: Screen) -> Exit:
 def _task(folder: Path, terms: Terms, screen: Screen) -> _Task:
     loaded = load_fleet(folder, terms.revision)
     tell_uncommitted(loaded.uncommitted, screen, "are not applied; reconcile plan --worktree previews them")
+    refuse_unsigned(folder, loaded.fleet, terms.signers)
     refuse_secrets(folder, loaded, screen)
     fleet, hosts = prepared(loaded.fleet, select(loaded.fleet, terms.hosts))
     return _Task(fleet, hosts, terms.hosts, terms.revision, terms)
@@ -78,6 +88,7 @@ def _saved_task(folder: Path, terms: Terms, file: Path, screen: Screen) -> _Task
     plan = saved.read(file)
     saved.refuse_moved(plan, commit_of(folder, plan.revision))
     loaded = load_fleet(folder, plan.revision)
+    refuse_unsigned(folder, loaded.fleet, terms.signers)
     refuse_secrets(folder, loaded, screen)
     asked = terms.hosts or plan.hosts_asked
     fleet, hosts = prepared(loaded.fleet, select(loaded.fleet, asked))
@@ -88,13 +99,16 @@ def _saved_task(folder: Path, terms: Terms, file: Path, screen: Screen) -> _Task
 
 
 async def _run(task: _Task, screen: Screen) -> Exit:
-    async with FleetRun(task.fleet, task.hosts) as run:
+    policy = policy_hold(task.fleet, datetime.now(UTC))
+    async with FleetRun(task.fleet, task.hosts, hold=nothing_held if task.terms.now else policy) as run:
         surveyed = await survey(run, screen)
         plan = surveyed.model_copy(update={"revision": task.revision, "hosts_asked": task.asked})
         if task.agreed is not None:
+            _refuse_closed(task.agreed, plan, policy)
             saved.refuse_different(task.agreed, plan)
         if not task.terms.as_json:
             _show(plan, task, screen)
+        _refuse_held(plan, policy)
         _refuse_deletions(plan, task.allowed)
         if plan.changes and not task.terms.yes:
             await _ask(plan, screen)
@@ -108,6 +122,24 @@ def _show(plan: Plan, task: _Task, screen: Screen) -> None:
     else:
         screen.show(line(("Saved plan", "bold"), f" for {source_words(plan)}, still exact"))
         screen.show_all(summary_lines(plan, task.allowed))
+
+
+_ALL_THE_SAME = "wait, or do it all the same with --now"
+
+
+def _refuse_held(plan: Plan, policy: PolicyHold) -> None:
+    """All that would change is held back by windows and suspensions."""
+    if not plan.changes and (reasons := policy.reasons(plan)):
+        raise Refused(f"all that would change is held back; nothing was changed: {listing(reasons, 3)}", _ALL_THE_SAME)
+
+
+def _refuse_closed(agreed: Plan, plan: Plan, policy: PolicyHold) -> None:
+    """Something that was agreed to may not be done now."""
+    free = {(host.host, action.ref) for host in agreed.hosts for action in host.actions if action.held is None}
+    held = dict.fromkeys(reason for host, action, reason in policy.held(plan) if (host, action.ref) in free)
+    if held:
+        message = "what the plan shows may not be done now; nothing was changed"
+        raise Refused(f"{message}: {listing(list(held), 3)}", _ALL_THE_SAME)
 
 
 def _refuse_deletions(plan: Plan, allowed: int) -> None:

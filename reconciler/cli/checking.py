@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from desired.model import Fleet, Host, Resource
 from desired.project import Project
 from desired.secrets.vault import Vault
 from providers.releases.model import ReleaseSpec
-from reconciler.check import Deployed, Expected, deployed, exit_code, host_report, status_code, with_distance
+from reconciler.check import Deployed, Expected, HostReport, deployed, exit_code, host_report, status_code, with_distance
 from reconciler.cli.editing import project_of
 from reconciler.cli.loading import load_fleet, prepared, select, tell_uncommitted, tell_warnings
 from reconciler.cli.origin import Origin, sources_of
@@ -19,6 +20,7 @@ from reconciler.cli.screen import Screen
 from reconciler.cli.survey import survey
 from reconciler.errors import Exit
 from reconciler.fleet_run import FleetRun, HostRun
+from reconciler.policy import policy_hold, suspended
 from reconciler.remembered import Remembered, ask
 from reconciler.render import deployed as render
 from state.channel import HostError
@@ -57,7 +59,7 @@ def check_projects(
     return code
 
 
-def show_status(folder: Path, words: Sequence[str], screen: Screen, *, as_json: bool) -> Exit:
+def show_status(folder: Path, words: Sequence[str], screen: Screen, *, state: Path | None, as_json: bool) -> Exit:
     loaded = load_fleet(folder)
     fleet = loaded.fleet
     chosen = select(fleet, words)
@@ -68,7 +70,9 @@ def show_status(folder: Path, words: Sequence[str], screen: Screen, *, as_json: 
         if (here := tuple(place for place in project.deployments if place.host in names))
     )
     found = _surveyed(fleet, chosen, screen)
-    hosts = [host_report(run) for run in found.runs.values()]
+    from reconciler.cli.last_seen import with_history
+
+    hosts = with_history(_host_reports(fleet, found.runs), fleet, folder, state, screen)
     reports = _Asked(fleet, projects, origins_of(fleet, projects)).reports(found)
     code = status_code(hosts, reports)
     if as_json:
@@ -77,6 +81,14 @@ def show_status(folder: Path, words: Sequence[str], screen: Screen, *, as_json: 
         screen.show_all(render.status_lines(fleet.commit, hosts, reports))
     tell_uncommitted(loaded.uncommitted, screen, "are not in this answer")
     return code
+
+
+def _host_reports(fleet: Fleet, runs: Mapping[str, HostRun]) -> list[HostReport]:
+    now = datetime.now(UTC)
+    return [
+        host_report(run).model_copy(update={"suspended": suspended(fleet, fleet.hosts[name], now) or ""})
+        for name, run in runs.items()
+    ]
 
 
 def origins_of(fleet: Fleet, projects: Sequence[Project]) -> dict[str, Origin]:
@@ -134,7 +146,7 @@ async def _survey(fleet: Fleet, hosts: Sequence[Host], screen: Screen) -> _Found
         except HostError:
             remembered[run.host.name] = {}
 
-    async with FleetRun(fleet, hosts) as run:
+    async with FleetRun(fleet, hosts, hold=policy_hold(fleet, datetime.now(UTC))) as run:
         await survey(run, screen)
         await asyncio.gather(*(one(each) for each in run.runs.values()))
         return _Found(run.runs, remembered)

@@ -22,6 +22,8 @@ from reconciler.cli.commands import Cli, FleetCommand, pass_cli
 @click.option("--detailed-exitcode", is_flag=True, help="Exit code 0: nothing to do, 2: changes, 1: the answer is incomplete.")
 @options.diff
 @options.allow_deletions
+@options.now
+@options.signers
 @pass_cli
 def plan(  # noqa: PLR0913  one argument for each option
     cli: Cli,
@@ -35,16 +37,21 @@ def plan(  # noqa: PLR0913  one argument for each option
     detailed_exitcode: bool,
     diff: bool,
     allow_deletions: int | None,
+    now: bool,
+    signers: Path | None,
 ) -> int:
     """Show what would change on the hosts, and why.
 
     HOST is a name or tag:NAME; none means all. Exit code 0: every host answered; 4: some could not be asked; 1: the repository
-    is not valid. With --detailed-exitcode 0: nothing to do; 2: changes; 1: error, or a host or resource could not be asked.
+    is not valid; 5: the commit is not signed as the fleet asks. With --detailed-exitcode 0: nothing to do; 2: changes; 1:
+    error, or a host or resource could not be asked.
     """
     if as_json and markdown:
         raise click.UsageError("--json and --markdown cannot both be")
     if worktree and revision != "HEAD":
         raise click.UsageError("either --rev or --worktree, not both")
+    if worktree and signers is not None:
+        raise click.UsageError("--signers judges commits, and --worktree takes what is not committed: one of them")
     if out is not None and worktree:
         raise click.UsageError(
             "a plan of the working tree cannot be saved: only commits are applied; leave --out or --worktree away"
@@ -52,6 +59,6 @@ def plan(  # noqa: PLR0913  one argument for each option
     from reconciler.cli.planning import Form, Terms, plan_fleet
 
     form: Form = "json" if as_json else "markdown" if markdown else "text"
-    terms = Terms(hosts, revision, worktree=worktree, out=out, form=form, diff=diff, allow_deletions=allow_deletions)
+    terms = Terms(hosts, revision, worktree, out, form, diff=diff, allow_deletions=allow_deletions, now=now, signers=signers)
     made = plan_fleet(cli.folder, terms, cli.screen)
     return made.detailed_exit if detailed_exitcode else made.exit

@@ -42,6 +42,10 @@ class Finding:
     lines: tuple[str, ...] = ()
     """A short diff, or the last words of the host."""
     tags: tuple[str, ...] = ()
+    standing: bool = False
+    """It was found by looking, not by trying: where a try has told more, its words stay."""
+    evidence: tuple[str, ...] = ()
+    """Who may have done it, in words."""
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -88,6 +92,14 @@ class Incident(Model):
     """What was done about it, in a sentence."""
     commit: str | None = None
     reminders: int = 0
+    more: int = 0
+    """Members beyond those that are kept here."""
+    reopened: int = 0
+    """How often it came back after it was over."""
+    tellings: int = 0
+    """How often something about it was given to the alerts."""
+    said: Literal["", "opened", "closed"] = ""
+    """What the alerts were given last: that it is there, or that it is over."""
 
     @property
     def open_members(self) -> tuple[Member, ...]:
@@ -104,7 +116,11 @@ class Incident(Model):
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Something to be said about an incident, as it is now."""
+    """Something to be said about an incident, as it is now.
+
+    `opened` comes once, with the incident already closed where it was over before it was told; `updated` also says that what
+    was told to be over is back.
+    """
 
     incident: Incident
     stage: Stage

@@ -12,6 +12,7 @@ from desired.project import Project
 from reconciler.check import Deployed, HostReport, Verdict, paths_words
 from reconciler.errors import Exit
 from reconciler.render.lines import BLANK, Line, Span, Style, cells, line
+from reconciler.render.times import moment
 from reconciler.render.words import short
 from reconciler.text import plural, visible
 
@@ -169,8 +170,8 @@ def status_lines(commit: str | None, hosts: Sequence[HostReport], projects: Sequ
     for host in hosts:
         gap = " " * (width - cells(visible(host.host)))
         words, style = _host_words(host)
-        applied = f"  applied {short(host.applied)}" if host.applied and host.applied != commit else ""
-        yield line((host.host, "bold"), f"{gap}  ", (words, style), (applied, "dim"))
+        yield line((host.host, "bold"), f"{gap}  ", (words, style), (_past_words(host, commit), "dim"))
+        yield from (line((reason, "dim"), indent=4, hang=2) for reason in _held_words(host))
         yield from (line(("! ", "yellow"), (warning, "yellow"), indent=2, hang=4) for warning in host.warnings)
     for name, group in groupby(projects, key=lambda report: report.project):
         reports = list(group)
@@ -178,6 +179,24 @@ def status_lines(commit: str | None, hosts: Sequence[HostReport], projects: Sequ
         yield line((name, "bold"), f"  {_wanted_words(reports[0].revision, reports[0].wanted)}")
         for report in reports:
             yield from deployed_lines(report)
+
+
+def _past_words(host: HostReport, commit: str | None) -> str:
+    """How far it is behind, and what the loop remembers of it."""
+    parts = [f"since {moment(host.since)}"] if host.since else []
+    if host.state in ("unreachable", "away") and host.seen is not None:
+        parts.append(f"last seen {moment(host.seen)}")
+    if host.applied and host.applied != commit:
+        parts.append(f"behind by {plural(host.behind, 'commit')}" if host.behind else "not at the fleet's commit")
+        parts.append(f"applied {short(host.applied)}")
+    return f"  {', '.join(parts)}" if parts else ""
+
+
+def _held_words(host: HostReport) -> Iterator[str]:
+    """Why things are held back; and that the host is suspended, also where nothing differs."""
+    yield from (f"held back: {reason}" for reason in host.reasons)
+    if host.suspended and host.suspended not in host.reasons:
+        yield host.suspended
 
 
 def _host_words(host: HostReport) -> tuple[str, Style]:

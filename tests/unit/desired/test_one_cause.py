@@ -100,19 +100,3 @@ def test_what_leads_to_nothing_says_so(fleet: Fleet, manifest: str, told: str) -
 )
 def test_what_is_meant_is_not_warned_about(fleet: Fleet, manifest: str) -> None:
     assert loaded(fleet, {"hosts/web.yaml": HOST + manifest}).warnings == ()
-
-
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [
-        ("interval: 5m\n", ["interval has no effect yet: it is"]),
-        ("interval: 5m\nalerts: [{url: 'x://y'}]\n", ["interval and alerts have no effect yet: they are"]),
-        ("secret_scan: block\n", []),
-        ("secret_scan: off\nsync: deploy\nmax_deletions: 2\nvars: {a: 1}\nalerts:\n", []),
-    ],
-)
-def test_settings_for_what_this_version_cannot_do_are_not_dropped_in_silence(
-    fleet: Fleet, settings: str, told: list[str]
-) -> None:
-    warnings = loaded(fleet, {"hosts/web.yaml": HOST, "fleet.yaml": settings}).warnings
-    assert [str(one).partition(":1:1: warning: ")[2].partition(" for ")[0] for one in warnings] == told

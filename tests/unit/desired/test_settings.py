@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from desired.address import parse_address
 from desired.model import Address
+from desired.values import EVENTS
 from tests.fleet import Fleet
 from tests.unit.desired.support import ENCRYPTED, HOST, loaded, mistake, mistakes
 
@@ -82,10 +83,17 @@ def test_an_empty_fleet_file_is_a_fleet_with_defaults(fleet: Fleet) -> None:
     assert found.settings == {
         "version": 1,
         "interval": 60,
+        "poll": 60,
+        "timezone": "UTC",
         "sync": "enforce",
+        "windows": [],
+        "rollout": None,
+        "ignore": [],
+        "suspend": None,
+        "history": {"keep": 90 * 86400},
         "alerts": [],
         "max_deletions": 5,
-        "signers": None,
+        "signers": [],
         "secret_scan": "block",
         "vars": {},
     }
@@ -112,10 +120,10 @@ alerts:
     files = {"fleet.yaml": text, "hosts/web.yaml": HOST, "hosts/db.yaml": HOST + "sync: enforce\n"}
     found = loaded(fleet, {**files, "secrets/alerts/matrix.age": ENCRYPTED})
     assert found.settings["interval"] == 5400
-    assert found.settings["alerts"] == [
-        {"url": {"secret": "alerts/matrix"}, "events": ["drift", "failed"]},
-        {"url": "ntfy://ntfy.lan/ops", "events": ["drift", "failed", "recovered", "deployed", "unreachable"]},
-    ]
+    matrix, ntfy = found.alerts
+    assert (matrix.name, matrix.url, matrix.events) == ("1", {"secret": "alerts/matrix"}, ("drift", "failed"))
+    assert (ntfy.name, ntfy.url, ntfy.events) == ("2", "ntfy://ntfy.lan/ops", EVENTS)
+    assert found.interval == 5400
     assert found.max_deletions == 0
     assert (found.hosts["web"].sync, found.hosts["db"].sync) == ("observe", "enforce")
 
@@ -156,7 +164,7 @@ def test_a_setting_without_a_value_has_its_default(fleet: Fleet) -> None:
         ("alerts: [{url: 'x://y', events: [drft]}]", "fleet.yaml:1:34: error: alerts.0.events.0: expected drift"),
         ("vars: [a]", "fleet.yaml:1:7: error: vars: expected a mapping, as in {key: value}, found a list"),
         ("- a", "fleet.yaml:1:1: error: expected a mapping of settings, found a list"),
-        ("signers: keys/allowed_signers", "fleet.yaml:1:10: error: this version cannot verify the signatures of commits yet"),
+        ("signers: keys/allowed_signers", "fleet.yaml:1:10: error: keys/allowed_signers is not in the repository"),
         ("vars: {token: {secret: x}}", "fleet.yaml:1:15: error: a secret cannot stand here"),
         ("vars: {db: {password: {secret: x}}}", "fleet.yaml:1:23: error: a secret cannot stand here"),
         ("interval: {secret: x}", "fleet.yaml:1:11: error: a secret cannot stand here"),

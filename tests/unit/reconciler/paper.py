@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from desired.model import Address, Host, Place, Resource
+from desired.policies import IgnoreRule
 from providers.apt import AptSpec
 from providers.base import Answer, Detail, Facts, Spec, Sync, Unknown
 from providers.commands import CommandSpec
@@ -38,6 +39,7 @@ class Paper:
     """Resources are added in an order in which what is needed comes first, as the loader hands them on."""
 
     sync: Sync = "enforce"
+    ignore: tuple[IgnoreRule, ...] = ()
     resources: dict[str, Resource] = field(default_factory=dict)
     answers: dict[str, Answer[Any]] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -70,9 +72,9 @@ class Paper:
 
     @property
     def host(self) -> Host:
-        return Host(
-            "paper", Place("hosts/paper.yaml"), Address("local"), sync=self.sync, resources=tuple(self.resources.values())
-        )
+        resources = tuple(self.resources.values())
+        place, address = Place("hosts/paper.yaml"), Address("local")
+        return Host("paper", place, address, sync=self.sync, ignore=self.ignore, resources=resources)
 
     @property
     def draft(self) -> Draft:
