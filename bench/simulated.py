@@ -317,8 +317,9 @@ class Simulated:
         return {name: Counted(**counted) for name, counted in self.tell("count").items()}
 
 
-def fleet_files(hosts: Simulated, resources: int, settings: str = "") -> dict[str, str]:
-    """A fleet of these hosts: each asks for `resources` files of about a kilobyte, and their folder."""
+def fleet_files(hosts: Simulated, resources: int, settings: str = "", *, there: bool = True) -> dict[str, str]:
+    """A fleet of these hosts: each asks for `resources` files of about a kilobyte, and their folder. They are `there` already,
+    because hosts that share a machine with their controller would take minutes to come to it."""
     files = {"fleet.yaml": settings, "hosts/known_hosts": hosts.known_hosts()}
     body = "".join(f"setting_{line} = value {line}\n" for line in range(40))
     for name, host in hosts.hosts.items():
@@ -326,6 +327,11 @@ def fleet_files(hosts: Simulated, resources: int, settings: str = "") -> dict[st
         wanted = {
             f"{folder}/file{number}": {"content": f"# {name} {number}\n{body}", "mode": "0644"} for number in range(resources)
         }
+        if there:
+            Path(folder).mkdir(mode=0o755)
+            for path, asked in wanted.items():
+                Path(path).write_text(asked["content"])
+                Path(path).chmod(0o644)
         manifest = {
             "address": f"root@127.0.0.1:{host['port']}",
             "inventory": f"{host['folder']}/inventory",

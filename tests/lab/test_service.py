@@ -184,26 +184,27 @@ def test_a_loop_that_hangs_is_ended_by_the_watchdog(service: Service) -> None:
         host.sh("rm -r /run/systemd/system/reconciler.service.d; systemctl daemon-reload; systemctl restart reconciler")
 
 
-def test_tokens_come_as_credentials_and_open_the_pages_to_others(service: Service) -> None:
-    """As docs/service.md shows it."""
-    shown = (ROOT / "docs/service.md").read_text().split("```ini\n")[1].split("```")[0]
+def test_with_a_token_others_may_ask_and_a_git_server_may_call(service: Service) -> None:
+    """Set up with the commands of docs/service.md."""
+    shown = (ROOT / "docs/service.md").read_text().split("# cd /etc/reconciler")[1].split("```")[0]
+    make, options = shown.split("# for name")[1].splitlines()[0], re.findall(r" (--[a-z-]+(?:file|listen) \S+)", shown)
+    assert len(options) == 3
     host = service.controller
     host.sh(
-        "umask 077; echo 0123456789abcdef >/etc/reconciler/token; echo fedcba9876543210 >/etc/reconciler/hook-secret\n"
-        "mkdir -p /run/systemd/system/reconciler.service.d\n"
-        f"cat >/run/systemd/system/reconciler.service.d/pages.conf <<'END'\n{shown}\nEND\n"
-        "systemctl daemon-reload && systemctl restart reconciler"
+        f"cp /etc/default/reconciler /tmp/before; cd /etc/reconciler && umask 027\nfor name{make}\n"
+        f"sed -i '/^RECONCILER_OPTIONS=/s|$| {' '.join(options)}|' /etc/default/reconciler; systemctl restart reconciler"
     )
+    token, secret = (host.sh(f"cat /etc/reconciler/{name}") for name in ("token", "hook-secret"))
     try:
         until(lambda: service.page("/readyz")[0] == 200, "it was not ready")
         address = host.sh("hostname -I").split()[0]
         assert service.page("/api/v1/status", address=address)[0] == 401
-        status, document = service.page("/api/v1/status", address=address, Authorization="Bearer 0123456789abcdef")
+        status, document = service.page("/api/v1/status", address=address, Authorization=f"Bearer {token}")
         assert (status, document["hosts"]) == (200, 1)
-        signed = {"X-Gitlab-Token": "fedcba9876543210", "X-Gitlab-Event": "Push Hook"}
+        signed = {"X-Gitlab-Token": secret, "X-Gitlab-Event": "Push Hook"}
         assert service.page("/hooks/git", "POST", address, **signed) == (202, {"accepted": True, "looks": True})
     finally:
-        host.sh("rm -r /run/systemd/system/reconciler.service.d; systemctl daemon-reload; systemctl restart reconciler")
+        host.sh("cp /tmp/before /etc/default/reconciler; systemctl restart reconciler")
 
 
 def test_it_leaves_in_order_and_in_time(service: Service) -> None:

@@ -4,52 +4,17 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from reconciler.alerts.deliver import AddressError, apprise_chat, read_failure
 from reconciler.alerts.model import Message
+from tests.unit.reconciler.alerts.inbox import Inbox
 
 MESSAGE = Message("Opened: drift of file:/etc/motd on nas", "warning\n│ +a ‹b› \\*c", "warning")
-
-
-@dataclass
-class Inbox:
-    """A web server that keeps what it gets, and answers as it is told."""
-
-    port: int
-    got: list[dict[str, Any]] = field(default_factory=list)
-    status: int = 200
-    redirect: str = ""
-
-
-@pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            box.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(302 if box.redirect else box.status)
-            if box.redirect:
-                self.send_header("Location", box.redirect)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments: object) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    box = Inbox(server.server_port)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield box
-    server.shutdown()
-    server.server_close()
 
 
 def test_a_message_arrives_as_it_was_worded(inbox: Inbox) -> None:
@@ -103,6 +68,7 @@ import logging, sys
 logging.basicConfig(level=1)
 from reconciler.alerts.deliver import apprise_chat
 from reconciler.alerts.model import Message
+from tests.unit.reconciler.alerts.inbox import Inbox
 print(apprise_chat(sys.argv[1]).send(Message("title", "body")).problem)
 """
 
