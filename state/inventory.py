@@ -68,7 +68,9 @@ class Inventory(Model):
     broken: str | None = None
     """Why the file could not be understood; then nothing is known about ownership, and nothing is pruned."""
     unfinished: bool = False
-    """A run left its journal behind."""
+    """A run left its journal behind, or is still at work."""
+    towards: str | None = None
+    """The commit that such a run is for."""
 
     @property
     def resources(self) -> Mapping[str, Entry]:
@@ -113,7 +115,10 @@ def parse_inventory(out: bytes) -> Inventory:
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError):
         return Inventory(record=Record(), read_digest=digest, broken="it is not what this program wrote")
     folded = fold(record, intent, done) if intent else record
-    return Inventory(record=folded, read_digest=digest, title=title.decode("ascii"), unfinished=intent is not None)
+    towards = intent.commit if intent is not None else None
+    return Inventory(
+        record=folded, read_digest=digest, title=title.decode("ascii"), unfinished=intent is not None, towards=towards
+    )
 
 
 def fold(record: Record, intent: Intent, done: Mapping[int, str]) -> Record:

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -29,6 +30,8 @@ from reconciler.incidents.model import Incident, Telling
 
 FAREWELL = 5.0
 """Seconds for which messages that are on their way are waited for at the end."""
+EARLY = 1000
+"""Incidents that are kept while it is not known whom to tell."""
 WRITTEN = 2.0
 """Seconds for which the history is waited for."""
 
@@ -64,6 +67,8 @@ class Alerts:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._before = self._left_over()
+        self._early: dict[str, Telling] | None = {}
+        """What was told before any fleet was in force, by incident; None once one is."""
 
     @property
     def trouble(self) -> Mapping[str, str]:
@@ -104,6 +109,9 @@ class Alerts:
             self._forget(self._before.pop(name), now)
         for name, (alert, address) in wanted.items():
             self._configure(name, alert, address, zone, now)
+        early, self._early = self._early or {}, None
+        for telling in early.values():
+            self.put(telling)
         self._changed.set()
 
     def _configure(self, name: str, alert: Alert, address: Address, zone: ZoneInfo, now: float) -> None:
@@ -123,6 +131,12 @@ class Alerts:
 
     def put(self, telling: Telling) -> None:
         """Files what is to be told, for every alert that wants to know."""
+        if self._early is not None:
+            first = self._early.pop(telling.incident.id, telling)
+            self._early[telling.incident.id] = replace(telling, stage=first.stage)
+            while len(self._early) > EARLY:
+                del self._early[next(iter(self._early))]
+            return
         for route in self._routes.values():
             delivery = route.lane.put(telling)
             if delivery is not None:

@@ -16,6 +16,8 @@ from reconciler.plan import HostPlan
 
 VIEW_EVERY = 15.0
 PRUNE_EVERY = 3600.0
+JUMP = 300.0
+"""Seconds between two ticks after which the clock has been set, or the machine has slept."""
 KEEP = 90 * 86400
 
 
@@ -26,13 +28,15 @@ class Keeper:
         self._history, self._view = history, view
         self._last: dict[str, HostPlan] = {}
         self._keep = KEEP
-        self._viewed = self._pruned = float("-inf")
+        self._viewed = self._ticked = self._pruned = float("-inf")
 
     def followed(self, followed: Followed) -> None:
         if followed.fleet is None:
             return
         self._keep = followed.fleet.keep
         self._last = {host: last for host, last in self._last.items() if host in followed.fleet.hosts}
+        if self._pruned == float("-inf") and followed.read is not None:  # one pass, as cron makes it, may have no tick
+            self._prune(followed.read)
 
     def visited(self, report: CycleReport) -> None:
         last = self._last.get(report.host)
@@ -41,13 +45,19 @@ class Keeper:
             self._history.save_report(report)
 
     def ticked(self, now: float) -> None:
-        """A clock that is set in either direction costs a view or a look through the tables, and nothing else."""
+        """A clock that is set in either direction costs a view, and nothing that is kept: it is believed after an hour."""
         if abs(now - self._viewed) >= VIEW_EVERY:
             self._viewed = now
             self._history.save_view(self._view())
-        if abs(now - self._pruned) >= PRUNE_EVERY:
+        if abs(now - self._ticked) >= JUMP:
             self._pruned = now
-            self._history.prune(now, self._keep)
+        elif now - self._pruned >= PRUNE_EVERY:
+            self._prune(now)
+        self._ticked = now
+
+    def _prune(self, now: float) -> None:
+        self._pruned = now
+        self._history.prune(now, self._keep)
 
 
 def _news(report: CycleReport, last: HostPlan | None) -> bool:

@@ -1,4 +1,4 @@
-"""What the loop takes up again when it begins: open incidents and drifts, messages that wait, marks, the last heals.
+"""What the loop takes up again when it begins: open incidents and drifts, messages that wait, marks, heals, its last view.
 
 Asked by `store.py`, once. A row that cannot be read any more is left out: the worst that comes of it is a second message.
 """
@@ -16,6 +16,7 @@ from providers.base import Model
 from reconciler.alerts.model import Delivery
 from reconciler.history import schema
 from reconciler.incidents.model import DriftRecord, Incident
+from reconciler.loop.view import LoopView
 
 ModelT = TypeVar("ModelT", bound=Model)
 Heal = tuple[str, str, float]
@@ -72,3 +73,18 @@ def heals(connection: Connection, since: float) -> tuple[Heal, ...]:
     table = schema.actions.c
     asked = select(table.host, table.ref, table.at).where(table.at >= since, table.why == "drift", table.fate == "done")
     return tuple((host, ref, at) for host, ref, at in connection.execute(asked.order_by(table.at)))
+
+
+def last_view(connection: Connection) -> tuple[LoopView, ...]:
+    """What the loop saw last; nothing where it has not told yet."""
+    rows = {row.host: decoded(row.body) for row in connection.execute(select(schema.views))}
+    whole = rows.get("")
+    if not whole:
+        return ()
+    times = whole.get("times")
+    hosts = []
+    for host, known in times.items() if isinstance(times, dict) else ():
+        if rows.get(host) and isinstance(known, list):
+            hosts.append({**rows[host], **dict(zip(("seen", "tried", "due"), known, strict=False))})
+    view = model_of(LoopView, {**whole, "hosts": hosts})
+    return () if view is None else (view,)

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, exists, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, select
 from sqlalchemy.exc import DBAPIError
 
 from reconciler.history import schema
 from reconciler.history.database import NAME, HistoryError, engine_of, refusal, words_of
-from reconciler.history.opening import decoded, model_of, models, open_incidents
+from reconciler.history.opening import decoded, last_view, model_of, models, open_incidents
 from reconciler.history.records import ActionRecord, CycleRecord, DeploymentRecord, StepRun
 from reconciler.incidents.model import DriftRecord, Incident
 from reconciler.loop.view import LoopView
@@ -35,11 +35,17 @@ class Reader:
 
     @property
     def there(self) -> bool:
-        """Whether there is a history at all."""
+        """Whether there is a history at all. Raises `HistoryError` where that cannot be told."""
+        file = self.folder / NAME
         try:
-            return (self.folder / NAME).stat().st_size > 0
-        except OSError:
+            return file.stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError as error:
+            raise HistoryError(
+                f"the history in {file} cannot be read: {words_of(error)}",
+                "it is for the user alone who runs the loop: run this as the same user",
+            ) from error
 
     def cycles(
         self,
@@ -58,7 +64,7 @@ class Reader:
             asked = asked.where(_CYCLES.host == host)
         for column, wanted in ((_ACTIONS.ref, ref), (_ACTIONS.project, project)):
             if wanted is not None:
-                asked = asked.where(exists().where(_ACTIONS.run == _CYCLES.run, column == wanted))
+                asked = asked.where(_CYCLES.run.in_(select(_ACTIONS.run).where(column == wanted)))
         with self._open() as connection:
             return _cycles(connection, asked) if connection is not None else ()
 
@@ -173,10 +179,7 @@ class Reader:
     def view(self) -> LoopView | None:
         """What the loop saw last; its times are at most a minute older than that."""
         with self._open() as connection:
-            if connection is None:
-                return None
-            rows = {row.host: decoded(row.body) for row in connection.execute(select(schema.views))}
-        return _view(rows)
+            return next(iter(last_view(connection)), None) if connection is not None else None
 
     def known(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         """The hosts, references and projects of which anything is told."""
@@ -257,15 +260,3 @@ def _cycles(connection: Connection, asked: Select[Any], *, whole: bool = False) 
         if cycle is not None:
             found.append(cycle)
     return tuple(found)
-
-
-def _view(rows: dict[str, dict[str, Any]]) -> LoopView | None:
-    whole = rows.get("")
-    if not whole:
-        return None
-    times = whole.get("times")
-    hosts = []
-    for host, known in times.items() if isinstance(times, dict) else ():
-        if rows.get(host) and isinstance(known, list):
-            hosts.append({**rows[host], **dict(zip(("seen", "tried", "due"), known, strict=False))})
-    return model_of(LoopView, {**whole, "hosts": hosts})

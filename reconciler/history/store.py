@@ -19,7 +19,7 @@ from reconciler import log
 from reconciler.alerts.model import Delivery
 from reconciler.history.book import Book
 from reconciler.history.database import STORAGE, HistoryError, words_of
-from reconciler.history.opening import Heal, heals, marks, open_drifts, open_incidents, unsent
+from reconciler.history.opening import Heal, heals, last_view, marks, open_drifts, open_incidents, unsent
 from reconciler.history.waiting import Item, Key, Kind, Waiting
 from reconciler.incidents.model import DriftRecord, Incident
 from reconciler.loop.report import CycleReport
@@ -140,6 +140,10 @@ class History:
     def heals(self, since: float) -> tuple[Heal, ...]:
         """(host, reference, when) of each drift that was put right since then, oldest first."""
         return self._read(lambda connection: heals(connection, since))
+
+    def view(self) -> LoopView | None:
+        """What the loop saw last in its earlier life."""
+        return next(iter(self._read(last_view)), None)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until everything is written; False where that takes longer, or cannot be done now."""

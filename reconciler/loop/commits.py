@@ -58,7 +58,7 @@ class Commits:
             return None
         if self.unmeasured(applied):
             await self.measure(applied)
-        if self.distance(applied) is not None:
+        if self.distance(applied):  # 0: it is ahead of ours
             return None
         since = self._strange.setdefault(applied, self._monotonic())
         if self._looked > since:

@@ -209,7 +209,9 @@ class Visitor:
             drafted = await self._drafted(raw, visit.fleet)
             foreign = None
             if any(planned.why in ASKED_BY_GIT for planned in drafted.changes):
-                foreign = await self._around.foreign(visit.host.name, drafted.inventory.record.commit)
+                foreign = await self._around.foreign(
+                    visit.host.name, drafted.inventory.towards or drafted.inventory.record.commit
+                )
             if self._let_go:
                 break
             if not holds.judge(drafted, foreign):

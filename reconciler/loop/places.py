@@ -234,8 +234,8 @@ def _refused_hint(problem: SourceProblem) -> str:
         return problem.hint.replace("hosts/known_hosts", "~/.ssh/known_hosts of the user who runs the loop")
     if "project's file" in problem.hint or "identity:" in problem.hint:
         return (
-            f"for https, give a token that may read it: --git-token-file FILE, or ${TOKEN}; for ssh, give the public key of the "
-            "user who runs the loop read access on the server (keys with a passphrase must be in ssh-agent)"
+            f"for https, give a token that may read it: --git-token-file FILE, or ${TOKEN}; for ssh, give the public key of "
+            "the user who runs the loop read access on the server (keys with a passphrase must be in ssh-agent)"
         )
     return problem.hint
 

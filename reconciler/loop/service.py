@@ -107,7 +107,7 @@ class Service:
     def make(cls, options: Options, history: History) -> Service:
         """Goes on from what the history tells: incidents, drifts, heals and how the hosts stood."""
         wall, now = time.time(), time.monotonic()
-        view = Reader(options.folder).view()
+        view = history.view()
         heals = history.heals(wall - DAY)
         seen = {host.host: host.seen for host in view.hosts if host.seen is not None} if view is not None else {}
         desk = Desk(history, opened=history.open_incidents(), drifts=history.open_drifts(), heals=heals, seen=seen)

@@ -58,6 +58,8 @@ class Teller:
             self._say(report, "info" if well else "warning", f"{report.outcome.status}, {done} of {len(counts)} done{message}")
             for failure in report.outcome.failures:
                 self._say(report, "warning", f"{failure.title}: {failure.fate}: {failure.output[-500:]}")
+            for ref, fields in report.outcome.unconverged.items():
+                self._say(report, "warning", f"{ref} did not converge: {', '.join(fields)}")
         if held:
             said.append(f"held back: {_some(held)}")
         if unknown:

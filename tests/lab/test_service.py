@@ -187,7 +187,7 @@ def test_a_loop_that_hangs_is_ended_by_the_watchdog(service: Service) -> None:
 def test_with_a_token_others_may_ask_and_a_git_server_may_call(service: Service) -> None:
     """Set up with the commands of docs/service.md."""
     shown = (ROOT / "docs/service.md").read_text().split("# cd /etc/reconciler")[1].split("```")[0]
-    make, options = shown.split("# for name")[1].splitlines()[0], re.findall(r" (--[a-z-]+(?:file|listen) \S+)", shown)
+    make, options = shown.split("# for name")[1].splitlines()[0], re.findall(r" (--[a-z-]*(?:file|listen) \S+)", shown)
     assert len(options) == 3
     host = service.controller
     host.sh(

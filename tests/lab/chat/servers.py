@@ -263,6 +263,7 @@ class Ntfy:
                 "cache-file": str(self.folder / "cache.db"),
                 "auth-file": str(self.folder / "users.db"),
                 "auth-default-access": "deny-all",
+                "visitor-request-limit-burst": 100_000,  # we ask more often than people do
             }
             file = self.folder / "server.yml"
             file.write_text(json.dumps(settings))

@@ -12,7 +12,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import TypeAlias
 
@@ -28,6 +27,8 @@ FILES = 10
 CANARY = "kQ7zRw2Lm9xPvT4-nobody-may-read-this"
 PASSWORD = "Wd8sJq3Ty6uVb1-nor-this"
 PACKAGE = Deb("daytool", "1.0")
+SECOND = ("unreachable", "source", "failed")
+"""What the second room is told of, and that it is over."""
 
 Event: TypeAlias = str
 
@@ -90,7 +91,7 @@ class Day:
             self._pins[address] = pin
         alerts: list[dict[str, object]] = [
             {"name": "first", "url": self.rooms["first"].url},
-            {"name": "second", "url": {"secret": "alerts/second"}, "events": ["unreachable", "source", "failed"]},
+            {"name": "second", "url": {"secret": "alerts/second"}, "events": [*SECOND, "recovered"]},
         ]
         self.fleet.write(
             {
@@ -122,7 +123,7 @@ class Day:
             "files": files,
         }
         written = {
-            f"hosts/{host.name}.yaml": json.dumps(self._login(number, host) | manifest)
+            f"hosts/{host.name}.yaml": json.dumps(self._login(number, host) | manifest, indent=1)
             for number, host in enumerate(self.hosts)
         }
         pins = "".join(f"{address} {pin}\n" for address, pin in self._pins.items())
@@ -326,14 +327,3 @@ class Day:
 
 def void(_: object) -> None:
     """For a repair whose answer nobody needs."""
-
-
-def leaks(forms: Mapping[str, str], places: Mapping[str, str]) -> list[str]:
-    return [f"{name} stands in {place}" for name, form in forms.items() for place, text in places.items() if form in text]
-
-
-def everything_written(folder: Path) -> dict[str, str]:
-    """File → its bytes as text, for all files below a folder but the operator's own keys."""
-    own = {"identity", "id_ed25519", "signing"}
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in own]
-    return {str(path.relative_to(folder)): path.read_bytes().decode("latin-1") for path in files}

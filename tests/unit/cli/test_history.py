@@ -72,7 +72,12 @@ def past(state: Path) -> None:
     history.save_report(replace(applied(action(why="drift", diff=diff), number=4, at=NOON), after=plan()))
     history.save_report(applied(action("service:ssh"), fate="failed", output=f"E: broken\n{HOSTILE}", number=5, at=NOON + 60))
     history.save_drift(drift("d1", first=NOON - MINUTE, last=NOON, ended=NOON))
-    shown: dict[str, Any] = {"fields": ("mode: 0644 → 0600",), "diff": ("-a", "+b"), "held": "sync: deploy", "evidence": ("ada from 10.0.0.7",)}
+    shown: dict[str, Any] = {
+        "fields": ("mode: 0644 → 0600",),
+        "diff": ("-a", "+b"),
+        "held": "sync: deploy",
+        "evidence": ("ada from 10.0.0.7",),
+    }
     history.save_drift(drift("d2", ref="file:/etc/ssh/sshd_config", host="web", last=NOW, times=3, flapping=True, **shown))
     history.save_drift(drift("d3", ref="service:ssh", kind="pending", last=NOW))
     history.save_drift(drift("d4", ref="sysctl:vm.swappiness", ended=NOON + 120, how="vanished"))

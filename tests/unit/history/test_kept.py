@@ -20,6 +20,7 @@ from sqlalchemy import Table
 from desired.model import Fleet
 from providers.secret import Secret
 from reconciler.history import pruning, writer
+from reconciler.history.database import HistoryError
 from reconciler.history.keeper import Keeper
 from reconciler.history.pruning import prune
 from reconciler.history.reader import Reader
@@ -121,14 +122,26 @@ def test_what_was_tried_is_always_a_row(keeper: Keeper, kept: Kept) -> None:
     assert len(kept.reports) == 3
 
 
-def test_the_retention_of_the_fleet_is_used_every_hour_even_when_the_clock_jumps(keeper: Keeper, kept: Kept) -> None:
-    keeper.followed(Followed(Fleet(COMMIT, {}, keep=7 * 86400), COMMIT, "", COMMIT, "", "", None))
+def test_the_retention_of_the_fleet_is_used_at_once_and_then_every_hour(keeper: Keeper, kept: Kept) -> None:
     keeper.followed(Followed(None, None, "", None, "", "", None))
+    keeper.followed(Followed(Fleet(COMMIT, {}, keep=7 * 86400), COMMIT, "", COMMIT, "", "", NOON))
+    keeper.followed(Followed(Fleet(COMMIT, {}, keep=8 * 86400), COMMIT, "", COMMIT, "", "", NOON + 60))
     for second in range(3700):
         keeper.ticked(NOON + second)
-    keeper.ticked(NOON - 5 * 3600)
-    assert kept.pruned == [(NOON, 7 * DAY), (NOON + 3600, 7 * DAY), (NOON - 5 * 3600, 7 * DAY)]
+    assert kept.pruned == [(NOON, 7 * DAY), (NOON + 3600, 8 * DAY)]
     assert kept.views == pytest.approx(3700 / 15, abs=3)
+
+
+def test_a_clock_that_is_set_is_believed_after_an_hour(keeper: Keeper, kept: Kept) -> None:
+    """A clock that says 2036 for a moment must not take ten years of history along."""
+    keeper.followed(Followed(Fleet(COMMIT, {}, keep=7 * 86400), COMMIT, "", COMMIT, "", "", NOON))
+    for jump in (3650 * DAY, 0.0, -3650 * DAY, 0.0):
+        for second in range(3590):
+            keeper.ticked(NOON + jump + second)
+    assert kept.pruned == [(NOON, 7 * DAY)]
+    for second in range(3590, 3610):
+        keeper.ticked(NOON + second)
+    assert kept.pruned[1:] == [(NOON + 3600, 7 * DAY)]
 
 
 def test_a_fleet_at_rest_writes_next_to_nothing(state: Path, opened: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,6 +273,7 @@ def test_the_last_view_is_read_as_it_was_saved(opened: Opens, reader: Reader) ->
     opened().close()
     assert reader.view() == saved
     history = opened()
+    assert history.view() == saved
     history.save_view(view(host_view("nas")))
     assert history.flush()
     again = reader.view()
@@ -276,6 +290,12 @@ def test_without_a_history_a_reader_finds_nothing_and_makes_nothing(tmp_path: Pa
     assert reader.cycle("x") is None
     assert reader.view() is None
     assert not list(tmp_path.iterdir())
+
+
+def test_a_history_that_may_not_be_looked_at_is_not_taken_for_none(tmp_path: Path) -> None:
+    (tmp_path / "history.db").symlink_to("history.db")
+    with pytest.raises(HistoryError, match=r"cannot be read: Too many levels"):
+        assert not Reader(tmp_path).there
 
 
 def test_a_reader_sees_what_is_written_beside_it_and_cannot_write(state: Path, history: History, reader: Reader) -> None:
@@ -424,6 +444,7 @@ def test_a_history_that_cannot_be_written_takes_everything_and_keeps_no_more_tha
     assert nowhere.dropped >= 3000
     assert not nowhere.flush(0.05)
     assert nowhere.open_drifts() == ()
+    assert nowhere.view() is None
     nowhere.close()
     nowhere.save_report(applied(action(), number=5002))
 

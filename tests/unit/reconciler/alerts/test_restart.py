@@ -31,6 +31,17 @@ async def test_what_waits_goes_out_after_a_restart() -> None:
     assert town.room().titles == [f"Opened: {DRIFT}"]
 
 
+async def test_what_is_told_before_a_fleet_is_in_force_waits_for_it() -> None:
+    town = Town()
+    town.alerts = Alerts(town.history, deliver=town.open_chat, now=lambda: town.now, gap=0.0)
+    town.tell(incident())
+    town.tell(over(incident()), "closed")
+    town.tell(incident("a2", member("web1")))
+    town.configure(alert())
+    await town.deliver()
+    assert town.room().titles == [f"Opened and over: {DRIFT}", "Opened: drift of file:/etc/motd on web1"]
+
+
 async def test_what_was_said_is_not_said_again_after_a_restart() -> None:
     town = Town()
     await town.told(incident())

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from desired.model import Address, Host, Place, Resource
 from providers.files import FileSpec
 from reconciler.loop.changes import changed, kept
@@ -14,7 +16,7 @@ from tests.fleet import Fleet
 from tests.unit.reconciler.loop.boxes import Boxes
 from tests.unit.reconciler.loop.turning import LONG, still, turning, until
 
-OURS, OLDER, THEIRS = "a" * 40, "b" * 40, "c" * 40
+OURS, OLDER, THEIRS, AHEAD = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 
 
 class Asked:
@@ -28,7 +30,7 @@ class Asked:
 
 
 def commits(asked: Asked) -> Commits:
-    found = Commits({OLDER: 3}.get, asked.hint, lambda: asked.now)
+    found = Commits({OLDER: 3, AHEAD: 0}.get, asked.hint, lambda: asked.now)
     found.follow(OURS)
     return found
 
@@ -41,18 +43,19 @@ async def test_a_commit_of_our_own_history_is_no_reason_to_wait() -> None:
     assert asked.hints == 0
 
 
-async def test_a_commit_that_git_was_not_seen_to_have_waits_for_one_look_that_began_afterwards() -> None:
+@pytest.mark.parametrize("theirs", [THEIRS, AHEAD], ids=["unknown", "ahead of ours"])
+async def test_a_commit_that_is_not_part_of_ours_waits_for_one_look_that_began_afterwards(theirs: str) -> None:
     asked = Asked()
     known = commits(asked)
     asked.now = 5.0
-    reason = await known.foreign("nas", THEIRS)
-    assert reason == f"another run brought it to commit {THEIRS[:10]}, which git was not seen to have so far"
+    reason = await known.foreign("nas", theirs)
+    assert reason == f"another run brought it to commit {theirs[:10]}, which git was not seen to have so far"
     assert asked.hints == 1
     known.looked(4.0)
     assert known.waited() == {"nas"}
-    assert await known.foreign("nas", THEIRS) == reason, "that look may have missed it"
+    assert await known.foreign("nas", theirs) == reason, "that look may have missed it"
     known.looked(6.0)
-    assert await known.foreign("nas", THEIRS) is None, "git has not got it: a person's, and undone as any other difference"
+    assert await known.foreign("nas", theirs) is None, "git has not got it: a person's, and undone as any other difference"
 
 
 async def test_a_branch_that_somebody_applied_by_hand_is_taken_back_after_a_look(
