@@ -237,7 +237,9 @@ def main() -> None:
             rows.append({"what": what, **figures})
             print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
 
-        looping(SCRATCH / f"looping-{os.getpid()}", options.crowd, options.cycles, options.interval, report)
+        scratch = SCRATCH / f"looping-{os.getpid()}"  # so that two runs do not meet
+        looping(scratch, options.crowd, options.cycles, options.interval, report)
+        shutil.rmtree(scratch)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"CPU of the controller per host and warm cycle: goal at most {CPU_GOAL} ms")

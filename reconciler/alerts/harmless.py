@@ -42,7 +42,7 @@ _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Markup: HTML and what Slack makes of angle brackets; Markdown's links, code, emphasis, spoilers and formulas.
     (re.compile(r"<"), "‹"),
     (re.compile(r">"), "›"),
-    (re.compile(r"&(?=#?[A-Za-z0-9]{1,31};)"), "＆"),
+    (re.compile(r"&(?=(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)"), "＆"),
     (re.compile(r"\](?=\()"), "] "),
     (re.compile(r"`"), "‵"),
     (re.compile(r"\*"), "∗"),

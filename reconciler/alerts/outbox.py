@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from desired.model import Fleet
 from desired.policies import Alert
-from providers.secret import Secret
+from providers.secret import Secret, open_to_all
 from reconciler.alerts.deliver import apprise_chat
 from reconciler.alerts.lane import GAP, Lane
 from reconciler.alerts.model import Delivery
@@ -103,6 +103,7 @@ class Alerts:
             alert.name: (alert, address_of(alert, open_secret, named=alert.name != str(place)))
             for place, alert in enumerate(fleet.alerts, start=1)
         }
+        open_to_all([*fleet.hosts, *fleet.projects])  # a chat's address may hold a host's name
         for name in self._routes.keys() - wanted.keys():
             self._forget(self._routes.pop(name).lane.deliveries.values(), now)
         for name in self._before.keys() - wanted.keys():

@@ -6,6 +6,7 @@ few lines with counts. Everything that is not ours goes through `harmless.py`.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -41,6 +42,8 @@ GROUPS = 8
 """Lines of a list."""
 LINES, WIDTH = 10, 100
 """Lines of a diff or of a host's last words, and characters of each."""
+_HUNK = re.compile("@@ .* @@")
+"""Where in a file: of no use in so short a diff."""
 QUOTED = 2
 """Different diffs or last words in one message."""
 
@@ -130,7 +133,9 @@ def _when(incident: Incident, now: float, zone: ZoneInfo) -> str:
     if incident.event == "deployed":
         return f"at {since}"
     if incident.closed is not None:
-        return f"{since} to {moment(incident.closed, now, zone)} ({lasted(incident.closed - incident.opened)})"
+        took = incident.closed - incident.opened
+        until = f" to {moment(incident.closed, now, zone)}" if took >= 60 else ""
+        return f"{since}{until} ({lasted(took)})"
     return f"{incident.severity}, since {since}" + (
         f" ({lasted(now - incident.opened)})" if now - incident.opened >= 3600 else ""
     )
@@ -155,7 +160,10 @@ def _flat(line: str) -> str:
 
 
 def _groups(members: Sequence[Member], refs: list[str], hosts: list[str], sentences: list[str], more: int) -> list[str]:
-    """By resource or by host, whichever is shorter. `more`: how many there are besides."""
+    """A few by what they are, many by resource or by host, whichever is shorter. `more`: how many there are besides."""
+    if refs and 1 < len(sentences) <= NAMED + 1 and not more:
+        where = [f"· {named([harmless_name(host) for host in hosts])}"] if len(hosts) > 1 else []
+        return [*where, *_several(members)]
     if not refs:
         names = [harmless_name(host) for host in hosts]
         left = len(names) - LISTED + more
@@ -189,17 +197,20 @@ def _several(members: Sequence[Member]) -> list[str]:
 
 def _quoted(incident: Incident) -> list[str]:
     """A short diff, or the last words of what failed: what is the same for many is shown once."""
-    first: dict[tuple[str, ...], Member] = {}
-    for member in incident.open_members or incident.members:
-        if member.lines:
-            first.setdefault(tuple(member.lines), member)
+    members = incident.open_members or incident.members
+    quotes: dict[tuple[str, ...], list[Member]] = {}
+    for member in members:
+        quote = tuple(line for line in member.lines if not _HUNK.match(line))
+        if quote:
+            quotes.setdefault(quote, []).append(member)
     tail = incident.event == "failed"
-    lines = []
-    for quote, member in list(first.items())[:QUOTED]:
+    lines: list[str] = []
+    for quote, those in list(quotes.items())[:QUOTED]:
         kept = quote[-LINES:] if tail else quote[:LINES]
         cut = ["│ …"] if len(quote) > len(kept) else []
-        if len(incident.members) > 1:
-            lines.append(_flat(harmless_name(" on ".join(name for name in (member.ref, member.host) if name)) + ":"))
+        if len(those) < len(members):
+            whose = harmless_name(" on ".join(name for name in (those[0].ref, those[0].host) if name))
+            lines.append(_flat(whose + (f" and {len(those) - 1} more:" if len(those) > 1 else ":")))
         shown = [f"│ {harmless(shorten(line, WIDTH))}" for line in kept]
         lines += [*cut, *shown] if tail else [*shown, *cut]
     return lines
@@ -216,7 +227,7 @@ def _done(incident: Incident, *, over: bool) -> list[str]:
     if over and counts and not lines and incident.event != "deployed":
         ways = counts.most_common()
         lines.append("Over: " + ", ".join(way if len(ways) == 1 else f"{count} {way}" for way, count in ways))
-    if incident.commit and incident.event in {"failed", "source", "held"}:
+    if incident.commit and not over and incident.event in {"failed", "held"}:
         lines.append(f"Commit: {harmless_name(incident.commit[:12])}")
     return lines
 
@@ -227,6 +238,8 @@ def _next(incident: Incident, *, over: bool) -> list[str]:
         return []
     hints = list(dict.fromkeys(one.hint for one in incident.open_members if one.hint))
     lines = [f"Next: {harmless(shorten(hint, 240))}" for hint in hints[:1]]
+    if lines and "reconcile " in hints[0]:
+        return lines
     return [*lines, f"{'See' if lines else 'Next'}: {command_for(incident)}"]
 
 

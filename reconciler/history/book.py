@@ -24,6 +24,7 @@ from reconciler.history.database import (
     BrokenHistory,
     Database,
     HistoryError,
+    check,
     lock,
     open_for_writing,
     set_aside,
@@ -71,10 +72,10 @@ class Book:
                 f"another process writes the history in {self.folder}",
                 "one loop works with a state folder; stop the other one, or give this one its own: --state DIR",
             )
-        if self._spoiled:
+        if self._spoiled and os.path.lexists(self.folder / NAME):
             moved = set_aside(self.folder / NAME, now)
             self._note(f"the history was damaged ({self._spoiled}) and is begun anew; it is kept as {moved.name}")
-            self._spoiled = ""
+        self._spoiled = ""
         self._database = open_for_writing(self.folder, now)
         self._checked = self._clock()
         self._writer = Writer(self._database.connection, self._clock)
@@ -103,7 +104,7 @@ class Book:
             self._database.measure()
             if self._clock() - self._checked > CHECKED_EVERY:
                 self._checked = self._clock()
-                self._database.check()
+                check(self._database.connection)
         except BrokenHistory as broken:
             self._spoiled = str(broken)
             self._leave()

@@ -98,10 +98,6 @@ class Database:
         before, self.size = self.size, self.file.stat().st_size
         return self.size >= before
 
-    def check(self) -> None:
-        """Raises `BrokenHistory`."""
-        check(self.connection)
-
     def close(self) -> None:
         with contextlib.suppress(DBAPIError):
             self.connection.close()

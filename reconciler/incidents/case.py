@@ -104,8 +104,8 @@ class Case:
     @classmethod
     def of(cls, finding: Finding, since: float, at: float, commit: str | None) -> Case:
         """`at`: from when on its like is gathered."""
-        wait = GATHER_UNREACHABLE if finding.event == "unreachable" and finding.severity != "error" else GATHER
-        return cls(secrets.token_hex(4), finding.event, finding.group, since, at + wait, at, commit=commit, touched=since)
+        due = at + _gather(finding)
+        return cls(secrets.token_hex(4), finding.event, finding.group, since, due, at, commit=commit, touched=since)
 
     @classmethod
     def again(cls, incident: Incident, ticks: Ticks) -> Case:
@@ -132,6 +132,10 @@ class Case:
         again = known is not None or self.closed is not None
         if self.event == "deployed":
             self.closed_at, again = ticks.at, False
+        elif self.closed is not None and self.told is None:  # nobody heard of it: this is where it begins
+            self.closed, self.done, self.opened, self.due = None, "", since, ticks.at + _gather(finding)
+            self.members.clear()
+            known, again = None, False
         elif self.closed is not None:
             self.closed, self.reopened, self.done = None, self.reopened + 1, ""
             self.stirred = True
@@ -264,6 +268,10 @@ class Case:
             tellings=self.tellings,
             said=self.said,
         )
+
+
+def _gather(finding: Finding) -> float:
+    return GATHER_UNREACHABLE if finding.event == "unreachable" and finding.severity != "error" else GATHER
 
 
 def _flaps(what: str) -> bool:

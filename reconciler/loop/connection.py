@@ -14,12 +14,13 @@ from typing import Any
 from desired.model import Fleet, Host
 from reconciler.cycle import Session
 from reconciler.fleet_run import target_of
+from reconciler.loop.turns import Turns
 from state.channel import Channel, HostError, Unreachable
 from state.connect import connect
 from state.target import Target
 
 AT_ONCE = 256
-"""Connections that are being opened at the same time, over all hosts: one that is never answered costs a socket and no more."""
+"""Connections that are begun at the same time, over all hosts."""
 LONGEST = 300.0
 """Seconds for the whole way, over all its hops."""
 GOODBYE = 5.0
@@ -31,7 +32,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]
 class Connection:
     """At most one open channel, and the session on it."""
 
-    def __init__(self, opening: asyncio.Semaphore, spawn: Spawn) -> None:
+    def __init__(self, opening: Turns, spawn: Spawn) -> None:
         self._opening = opening
         self._spawn = spawn
         self._session: Session | None = None
@@ -50,7 +51,7 @@ class Connection:
         return self._session, fresh
 
     async def _connect(self, target: Target, known_hosts: str) -> Channel:
-        async with self._opening:
+        async with self._opening.turn():
             try:
                 async with asyncio.timeout(LONGEST):
                     return await connect(target, known_hosts=known_hosts)

@@ -83,7 +83,7 @@ class Loop:
         self._began = wall()
         self._commits = Commits(source.behind, self.hint, monotonic)
         self._around = Surroundings(keepers, Turns(), self._commits.foreign, Fleet(None, {}), wall, monotonic)
-        self._opening = asyncio.Semaphore(CONNECTIONS)
+        self._opening = Turns(CONNECTIONS)
         self._schedule = Schedule(self._due, wall=wall, monotonic=monotonic)
         self._health = Health(monotonic)
         self._before = {host.host: host for host in view.hosts} if view is not None else {}

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from desired.model import Fleet, Host
@@ -272,10 +273,13 @@ class Visitor:
         waits = left(drafted) and not begun(drafted)
         commit = drafted.inventory.record.commit if waits else visit.fleet.commit
 
+        here = copy_context()  # events come in that of the connection, which was opened in an earlier cycle
+
         def ended(event: StepEvent) -> None:
             if event.fate is not None:
                 visit.steps.append(StepRecord(redact(event.title), (), event.fate))
-                log.say("info" if event.fate in ("done", "skipped") else "warning", f"{event.title}: {event.fate}")
+                level: log.Level = "info" if event.fate in ("done", "skipped") else "warning"
+                here.run(log.say, level, f"{event.title}: {event.fate}")
 
         try:
             async with around.turns.turn():

@@ -83,6 +83,8 @@ class Rollout:
             self._states[host] = "failed"
         elif not left and not failed:
             self._states[host] = "passed"
+        elif failed and before == "waiting":
+            del self._states[host]  # it is away, say, and must not be called up in another's place
         return self._states.get(host) != before
 
     def first(self) -> list[str]:

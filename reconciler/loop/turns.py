@@ -1,8 +1,8 @@
 """How many hosts are worked on at the same time, without one that hangs keeping a turn from another.
 
-Used by `reconciler/loop/host.py` around each script. A turn bounds what the controller does at once, memory and processor time;
-a host that is silent costs neither. So a turn is given back after a few seconds, whatever its host does, and who waits for one
-never waits for the deadline of another.
+Used by `reconciler/loop/host.py` around each script, and around opening a connection. A turn bounds what the controller does at
+once, memory and processor time; a host that is silent costs neither. So a turn is given back after a few seconds, whatever its
+host does, and who waits for one never waits for the deadline of another.
 """
 
 from __future__ import annotations

@@ -30,6 +30,11 @@ PACKAGE = Deb("daytool", "1.0")
 SECOND = ("unreachable", "source", "failed")
 """What the second room is told of, and that it is over."""
 
+SMALL = "file:/srv/small/file"
+"""What lies on a small disk, which a restart empties."""
+MIDDLE = 10.0
+"""Seconds in which a controller may be in the middle of something."""
+
 Event: TypeAlias = str
 
 
@@ -37,7 +42,7 @@ def docker(*arguments: str) -> None:
     subprocess.run(["docker", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cause:
     """Something that happened, and the kind of incident that it may be told as."""
 
@@ -45,6 +50,12 @@ class Cause:
     host: str
     ref: str
     at: float
+    cut: bool = False
+    """The controller was killed just afterwards. What it had done by then and not yet written down, nobody knows."""
+
+    @property
+    def by_hand(self) -> bool:
+        return self.event == "drift" and self.ref != SMALL
 
 
 @dataclass
@@ -102,6 +113,7 @@ class Day:
                 "secrets/alerts/second.age": age.encrypt(f"{url}\n".encode()),
             }
         )
+        self.note("the first commit, for whose signers nobody vouches", ("source", "", ""))
         self.commit("the first day")
 
     def commit(self, message: str) -> None:
@@ -175,6 +187,12 @@ class Day:
         }
         if host is None:
             return
+        # What changes while the host is worked on is told as what that work has upset: `cycle.py` cannot tell the two apart.
+        end = time.monotonic() + 10
+        while self._differing(host):
+            if time.monotonic() > end:
+                return
+            time.sleep(0.5)
         fresh = [ref for ref in sorted(edits) if (host.name, ref) not in self._touched]
         chosen = self.random.sample(fresh, min(3, len(fresh)))
         self._touched |= {(host.name, ref) for ref in chosen}
@@ -185,7 +203,7 @@ class Day:
         host = self.whole()
         if host is not None:
             # What lay in memory is gone afterwards.
-            self.note(f"{host.name}: restarted", ("unreachable", host.name, ""), ("drift", host.name, "file:/srv/small/file"))
+            self.note(f"{host.name}: restarted", ("unreachable", host.name, ""), ("drift", host.name, SMALL))
             docker("restart", "--time", "0", host.container)
 
     def cut_off(self) -> None:
@@ -206,7 +224,7 @@ class Day:
     def fill_up(self) -> None:
         host = self.whole()
         if host is not None and "repository" not in self._repairs:
-            self.note(f"{host.name}: its disk is full", ("failed", host.name, "file:/srv/small/file"))
+            self.note(f"{host.name}: its disk is full", ("failed", host.name, SMALL))
             host.sh("cat /dev/zero >/srv/small/fill 2>/dev/null; true")
             self.commit("for which there is no room")
 
@@ -268,6 +286,8 @@ class Day:
 
     def killed(self) -> None:
         self.note("the controller is killed and started")
+        for cause in self.causes:
+            cause.cut = cause.cut or cause.at > time.time() - MIDDLE
         self.controller.kill()
         self.controller.start()
 

@@ -32,12 +32,13 @@ def incidents(state: Path) -> list[Incident]:
 
 
 def still_open(found: Iterable[Incident]) -> list[str]:
-    """Incidents that people would still have to wait for."""
-    return [
-        f"{one['event']} {one['id']}: {_names(one)}"
-        for one in found
-        if one["closed"] is None and not (one["told"] is None and one["event"] in SILENT and not _open(one))
-    ]
+    """Incidents of which people would still hear. One that came back quietly after its closing was told is not among them."""
+    return [f"{one['event']} {one['id']}: {_names(one)}" for one in found if one["closed"] is None and not _settled(one)]
+
+
+def _settled(one: Incident) -> bool:
+    silent = one["said"] == "closed" or (one["told"] is None and one["event"] in SILENT)
+    return silent and not _open(one)
 
 
 def _open(one: Incident) -> list[dict[str, Any]]:
@@ -50,12 +51,12 @@ def _names(one: Incident) -> str:
 
 def wrong_incidents(found: Sequence[Incident], causes: Sequence[Cause]) -> list[str]:
     """Every member has a cause that we know, and what was changed by hand is in one incident, and in no second one."""
-    known: set[tuple[Event, str, str]] = {(cause.event, cause.host, cause.ref) for cause in causes}
+    known = {(cause.event, cause.host, cause.ref) for cause in causes}
     members = Counter((one["event"], member["host"], member["ref"]) for one in found for member in one["members"])
     wrong = [f"an incident without a cause: {member}" for member in members if member not in known]
-    for cause in known:
-        times = members[cause]
-        if cause[0] == "drift" and times != 1 and not cause[2].startswith("file:/srv/small"):
+    for cause in causes:
+        times = members[cause.event, cause.host, cause.ref]
+        if cause.by_hand and times != 1 and not (cause.cut and times == 0):
             wrong.append(f"{cause} stands in {times} incidents")
     return wrong
 
@@ -106,7 +107,7 @@ def unexplained(controller: Controller, causes: Sequence[Cause]) -> list[str]:
                 wrong.append(f"why {ref}: {action['run']} on {action['host']} has no reason")
             if action["fate"] == "done" and action["why"] in {"drift", "unfinished"}:
                 healed.add((action["host"], ref))
-    by_hand = {(cause.host, cause.ref) for cause in causes if cause.event == "drift" and "small" not in cause.ref}
+    by_hand = {(cause.host, cause.ref) for cause in causes if cause.by_hand and not cause.cut}
     return wrong + [f"{host}: {ref} was put right, and nothing says so" for host, ref in sorted(by_hand - healed)]
 
 

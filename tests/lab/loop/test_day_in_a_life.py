@@ -7,6 +7,7 @@ was done, and no secret stands anywhere. RECONCILER_LAB_LONG=1 makes the day lon
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -44,6 +45,7 @@ def test_a_day_in_a_life(day: Day, tmp_path: Path) -> None:
     controller.reads(day.good)
     accepted = controller.reconcile("accept", day.good)  # nobody vouches for the first list of signers but we
     assert accepted.code == 0, accepted
+    controller.signal(signal.SIGHUP)
     controller.wait(lambda: not day.differing(), 60, meanwhile="the first converge")
 
     day.live(STEPS)

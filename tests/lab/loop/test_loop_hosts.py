@@ -62,6 +62,8 @@ def test_what_is_edited_removed_or_given_other_rights_on_the_host_is_put_right(
     told = controller.reconcile("drift", "--all", "--json")
     assert told.code == 0, told
     assert all(f"file:{path}" in told.out for path in paths), told
+    ids = {line.split("[")[1].split()[0] for line in controller.log.splitlines() if line.endswith("/srv/file1: done")}
+    assert len(ids) == 2, "two cycles wrote this file, and each line of the log is to carry the id of its own"
 
 
 def test_where_it_may_only_observe_it_tells_and_touches_nothing(fleet: Fleet, host: LabHost, controller: Controller) -> None:

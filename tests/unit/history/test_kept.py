@@ -441,7 +441,7 @@ def test_a_history_that_cannot_be_written_takes_everything_and_keeps_no_more_tha
     nowhere.save_incident(incident())
     assert time.monotonic() - began < 2
     assert nowhere.trouble
-    assert nowhere.dropped >= 3000
+    assert nowhere.dropped >= 2800  # what is being tried just now is counted when it is put back
     assert not nowhere.flush(0.05)
     assert nowhere.open_drifts() == ()
     assert nowhere.view() is None

@@ -18,11 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from reconciler.history.book import Book
 from reconciler.history.database import HistoryError, open_for_writing
 from reconciler.history.reader import Reader
 from reconciler.history.schema import FIRST, MIGRATIONS
 from reconciler.history.store import History
+from reconciler.history.waiting import Item
 from tests.unit.history.conftest import Opens
 from tests.unit.history.happened import MOTD, NOON, action, applied, drift, host_view, incident, view
 
@@ -149,6 +152,20 @@ def test_a_table_that_is_missing_leads_to_a_new_history(state: Path, opened: Ope
     assert history.flush()
     assert runs(state) == [AFTER.run]
     assert len(aside(state)) == 1
+
+
+def test_a_broken_history_that_is_gone_by_the_time_it_is_set_aside_is_simply_begun_anew(state: Path) -> None:
+    book = Book(state, time.monotonic)
+    book.open(NOON)
+    book.write([Item(("report", BEFORE.run), BEFORE)])
+    with closing(sqlite3.connect(state / "history.db")) as other:
+        other.execute("DROP TABLE steps")
+    with pytest.raises(OperationalError):
+        book.write([Item(("report", AFTER.run), AFTER)])
+    deleted(state / "history.db")
+    book.write([Item(("report", AFTER.run), AFTER)])
+    book.close()
+    assert runs(state) == [AFTER.run]
 
 
 def test_at_most_three_broken_histories_are_kept(state: Path, opened: Opens) -> None:
@@ -285,6 +302,7 @@ CHILD = """
 import os, resource, sys, time
 from pathlib import Path
 from reconciler.history.store import History
+from reconciler.history.waiting import Item
 from tests.unit.history.happened import *
 
 state, wish = Path(sys.argv[1]), sys.argv[2]
@@ -333,6 +351,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from reconciler.history.store import History
+from reconciler.history.waiting import Item
 from tests.unit.history.happened import *
 
 history = History.open(Path(sys.argv[1]), now=NOON)

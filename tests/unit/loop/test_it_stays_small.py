@@ -1,7 +1,7 @@
 """The loop as people leave it running for years: what does not change costs no parsing, no memory and no history.
 
-Twenty hosts that are real SSH servers (`bench/simulated.py`), each visited as fast as it answers; `bench/looping.py` does the same for
-longer, with more of them and by the clock.
+Twenty hosts that are real SSH servers (`bench/simulated.py`), each visited as fast as it answers; `bench/looping.py` does the
+same for longer, with more of them and by the clock.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from state import snapshot
 from tests.fleet import Fleet
 
 HOSTS, CYCLES = 20, 60
-GROWN = 64
+GROWN = 32
 """KiB by which memory may grow over the second half: no more than noise, and less than a byte per cycle and resource."""
 
 
-@pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
-    with Simulated(tmp_path_factory.mktemp("crowd") / "hosts", HOSTS) as crowd:
+@pytest.fixture
+def crowd(tmp_path: Path) -> Iterator[Simulated]:
+    with Simulated(tmp_path / "crowd", HOSTS) as crowd:
         yield crowd
 
 

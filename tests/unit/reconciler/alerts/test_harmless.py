@@ -58,7 +58,7 @@ TRIGGERS = {
     "a domain": r"(?i)\bwww\.\w|[^\s./\[]\.(com|org|net|io|sh|py|md|ru|рф)(?![\w-])",
     "a mail": r"(?i)(?<![a-z0-9])(mailto|tel):\S",
     "a small picture": r":[a-z_+-]+:",
-    "an entity": r"&#?[a-zA-Z0-9]{1,31};",
+    "an entity": r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});",
     "a channel or an issue": r"#\w",
     "something invisible": "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]",
 }
@@ -130,7 +130,7 @@ def test_what_is_altered_can_still_be_read(hostile: str, shown: str) -> None:
         "PermitRootLogin yes",
         "openssh-server 1:9.2p1-2 → 1:9.2p1-3",
         "E: Unable to locate package foo_bar [exit status 100]",
-        "drwxr-xr-x 2 root root 4096 & more; done",
+        "drwxr-xr-x 2 root root 4096 & more; done 2&1; x",
         "größe 5 €",
     ],
 )

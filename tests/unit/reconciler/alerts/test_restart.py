@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from desired.model import RepositoryError
+from desired.model import Address, Host, Place, RepositoryError
 from desired.policies import Alert
 from providers.secret import Secret, redact
 from reconciler.alerts.model import Message, Receipt
 from reconciler.alerts.outbox import Alerts
-from tests.unit.reconciler.alerts.stories import DAY, HOUR, NOON, Town, alert, fleet_with, incident, member, over
+from tests.unit.reconciler.alerts.stories import DAY, HOUR, NOON, Town, alert, fleet_with, incident, member, no_secrets, over
 
 DRIFT = "drift of file:/etc/motd on nas"
+
+
+HOST = Host("raspberrypi4", Place("hosts/raspberrypi4.yaml"), Address("10.0.0.4"))
 
 
 class Killed(BaseException):
@@ -250,6 +255,40 @@ async def test_the_loop_goes_on_while_a_chat_takes_its_time_and_what_comes_late_
     await asyncio.gather(running, return_exceptions=True)
     assert room.titles == [f"Opened: {DRIFT}"]
     assert next(iter(town.history.saved.values())).said == "opened"
+
+
+async def test_a_chat_that_hangs_is_trouble_and_is_not_told_the_same_again_when_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reconciler.alerts.route.DEADLINE", 0.05)
+    town, release = Town(), threading.Event()
+    room = town.room()
+    send = room.send
+
+    def hanging(message: Message) -> Receipt:
+        release.wait(10)
+        return send(message)
+
+    room.send = hanging  # type: ignore[method-assign]
+    running = asyncio.create_task(town.alerts.run())
+    town.tell(incident())
+    while "it has not answered for" not in town.alerts.trouble.get("ops", ""):
+        await asyncio.sleep(0.01)
+    town.wait(30)
+    release.set()
+    while town.alerts.trouble:
+        await asyncio.sleep(0.01)
+    town.wait(300)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await town.deliver()
+    assert room.titles == [f"Opened: {DRIFT}"]
+
+
+def test_a_host_whose_name_is_in_an_address_is_still_named() -> None:
+    fleet = replace(fleet_with(alert(url="ntfy://raspberrypi4/alerts")), hosts={"raspberrypi4": HOST})
+    Alerts(Town().history).configure(fleet, no_secrets)
+    assert redact("drift on raspberrypi4") == "drift on raspberrypi4"
 
 
 async def test_what_is_on_its_way_when_we_leave_is_noted_as_said() -> None:

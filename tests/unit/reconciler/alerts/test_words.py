@@ -69,6 +69,20 @@ def test_a_thousand_drifts_are_one_short_message() -> None:
     assert len(told.body) < 1000
 
 
+def test_a_few_that_differ_are_each_said_in_a_sentence() -> None:
+    motd, ssh = (
+        member("nas", what="file:/etc/motd drifted: content"),
+        member("nas", "service:ssh", "service:ssh drifted: running"),
+    )
+    told = worded(incident("a1", motd, ssh, member("web1", "service:ssh", "service:ssh drifted: running")))
+    assert told.title == "Opened: drift of 3 resources on nas and web1"
+    assert told.body.splitlines()[1:4] == [
+        "· nas, web1",
+        "· service:ssh drifted: running (2)",
+        "· file:/etc/motd drifted: content",
+    ]
+
+
 def test_members_that_were_not_kept_are_counted() -> None:
     told = worded(flood(50, 20).model_copy(update={"more": 500}))
     assert told.title == "Opened: drift of 1500 resources on 50 hosts"
@@ -95,6 +109,13 @@ def test_what_failed_shows_its_last_words_once() -> None:
     assert "line 19" not in told.body
     assert told.body.endswith("Commit: 1a2b3c4d5e6f\nNext: mend it\nSee: reconcile why slot:site/green")
     assert "line 29" not in worded(one, "reminded").body
+
+
+def test_what_differs_from_host_to_host_says_whose_it_is() -> None:
+    same, other = ("@@ -1 +1 @@", "-a", "+b"), ("@@ -1 +1 @@", "-a", "+c")
+    told = worded(incident("a1", member("nas", lines=same), member("web1", lines=same), member("web2", lines=other)))
+    assert "file:/etc/motd on nas and 1 more:\n│ -a\n│ +b\nfile:/etc/motd on web2:\n│ -a\n│ +c" in told.body
+    assert " on nas" not in worded(incident("a1", member("nas", lines=same), member("web1", lines=same))).body
 
 
 def test_a_deployment_is_news_and_asks_for_nothing() -> None:

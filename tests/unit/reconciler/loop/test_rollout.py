@@ -100,6 +100,17 @@ def test_so_many_at_a_time_and_the_next_when_one_is_done() -> None:
     assert rollout.affected() == ["c"]
 
 
+def test_a_host_that_waits_and_goes_away_is_not_called_up_in_place_of_another() -> None:
+    rollout = begun(Settings(max_parallel=1))
+    for name in "abc":
+        rollout.admit(name)
+    passed(rollout, "a")
+    assert rollout.affected() == ["b"]
+    assert rollout.looked("b", left=True, failed=True)
+    assert rollout.affected() == ["c"]
+    assert rollout.failed == []
+
+
 def test_a_new_desired_state_begins_anew() -> None:
     rollout = begun(Settings(canary="a"))
     passed(rollout, "a", "b")
