@@ -10,7 +10,7 @@ from reconciler.cli.commands import Cli, FleetCommand, FleetGroup, pass_cli
 
 @click.group(cls=FleetGroup, subcommand_metavar="COMMAND [ARGS]…")
 def alert() -> None:
-    """Try the alerts of fleet.yaml (docs/alerts.md)."""
+    """Send a test message to where incidents are told."""
 
 
 @alert.command(cls=FleetCommand)

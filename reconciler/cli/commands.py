@@ -22,7 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "validate": "Check the fleet repository, without any host.",
         "plan": "Show what would change on the hosts, and why.",
         "apply": "Bring the hosts to what the repository says.",
-        "run": "Follow git and keep every host as it says: for years, or for one pass.",
+        "run": "Follow git, and keep every host as it says.",
         "status": "Show how each host is, and which revision of each project is there.",
         "drift": "Show what has drifted and what waits to be done, as the loop saw it last.",
         "why": "Show which commit asks for a resource, who wrote it, and what happened to it.",

@@ -52,7 +52,9 @@ class Written:
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Begin]:
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    monkeypatch.setattr(logging.getLogger("apprise"), "propagate", True)  # whatever another test has sent before
+
     def started(form: Format = "json", level: Level = "info") -> Written:
         path = tmp_path / "log"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

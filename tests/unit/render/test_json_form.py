@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from desired.model import Address, Diagnostic, Host, Place
-from reconciler.cycle import Failure, Outcome
+from reconciler.cycle import Failure, Outcome, StepRecord
 from reconciler.errors import Exit
 from reconciler.fleet_run import HostRun
 from reconciler.plan import Action, Cause, FieldChange, HostPlan, Plan, UnknownResource
@@ -50,10 +51,12 @@ def test_the_documents_of_apply_and_validate_are_documented() -> None:
     outcome = Outcome(
         "failed", {"user:ops": "failed"}, (Failure("user:ops", "add user ops", "failed", "no"),), {"user:a": ("uid",)}
     )
+    outcome = replace(outcome, steps=(StepRecord("add user ops", ("user:ops",), "failed", "no"),))
     document = apply_document(PLAN, [HostRun(HOST, outcome=outcome)], Exit.FAILED)
     assert documented("What apply prints") == set(document)
     assert documented("An outcome") == set(document["outcomes"]["nas"])
     assert documented("A failure") == set(document["outcomes"]["nas"]["failures"][0])
+    assert documented("A step") == set(document["outcomes"]["nas"]["steps"][0])
     valid = diagnostics_document(None, (Diagnostic(Place("a", 1, 2), "m"),))
     assert documented("What validate prints") == set(valid)
     assert documented("A diagnostic") == set(valid["diagnostics"][0])
