@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 PROGRAM = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
 USER = getpass.getuser()
 
@@ -72,7 +74,8 @@ class Sshd:
         return (self.folder / "log").read_text()
 
     def start(self) -> None:
-        assert PROGRAM
+        if PROGRAM is None:
+            pytest.skip("no sshd on this machine; once: apt-get install openssh-server")
         (self.folder / "authorized_keys").write_text(Path(f"{self.accepts}.pub").read_text())
         config = self.folder / "config"
         config.write_text(

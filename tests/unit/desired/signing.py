@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from desired.git import open_repository
 from desired.git_history import signed
 from desired.signatures.model import Signed
@@ -102,6 +104,8 @@ class Gpg:
 @contextmanager
 def gpg_home(expires: str = "never", then: str | None = None) -> Iterator[Gpg]:
     """In a folder with a short name: the agent's socket lies in it."""
+    if not shutil.which("gpg"):
+        pytest.skip("no gpg on this machine; once: apt-get install gnupg")
     with tempfile.TemporaryDirectory(prefix="gpg", ignore_cleanup_errors=True) as folder:
         gpg = Gpg(Path(folder), then)
         try:
