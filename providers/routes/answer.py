@@ -5,11 +5,13 @@ Each line begins with the number of the spec that it is about:
     0 blue TREE ID EPOCH            release in a slot, or nothing
     0 good blue                     that release has passed its tests
     0 route SLOT EPOCH              what has passed them through the proxy, and since when
+    0 soaked                        the other slot has been warm behind it for as long as it is to be
     0 proxied DIGEST                with which snippet
     0 bad TREE EPOCH REQUEST ID WHERE…
     0 proxy THERE ALIVE LOADED SLOT  the snippet's file, a process, whether it runs with our text, and the slot
     0 said WORD · 0 strange BASE64 · 0 mute     what the owner's own command says
-    now EPOCH
+
+No line tells the time, so that a host on which nothing has happened gives the same answer again, which is then not even read.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from providers.blue_green import SLOTS, RouteState, SlotName, other
+from providers.blue_green import SLOTS, RouteState, SlotName
 
 _SUM = re.compile(r"\\?([0-9a-f]{64}) [ *](/.+)")
 _EPOCH = re.compile(r"[0-9]{1,11}", re.ASCII)
@@ -77,6 +79,8 @@ class Told:
     trees: dict[str, str] = field(default_factory=dict)
     good: set[str] = field(default_factory=set)
     route: tuple[str, int | None] | None = None
+    over: bool = False
+    """The soak, as the host counts it."""
     proxied: str = ""
     failed: list[Failed] = field(default_factory=list)
     proxy: tuple[str, str, str, str] | None = None
@@ -89,12 +93,8 @@ class Told:
         noted = self.route is not None and self.route[0] == live
         return live is not None and noted and live in self.good and self.proxied == digest
 
-    def soaked(self, live: SlotName | None, now: int | None, soak: int) -> bool:
-        if live is None or now is None or self.route is None or self.route[0] != live or self.route[1] is None:
-            return False
-        held = self.trees.get(other(live))
-        failed = [one.when for one in self.failed if one.tree == held and one.when is not None]
-        return now - max([self.route[1], *failed]) >= soak
+    def soaked(self, live: SlotName | None) -> bool:
+        return self.over and live is not None and self.route is not None and self.route[0] == live
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,6 @@ class Heard:
     routes: dict[int, Told]
     sums: dict[str, str]
     root: bool
-    now: int | None
 
 
 def read(out: bytes) -> Heard | None:
@@ -114,18 +113,16 @@ def read(out: bytes) -> Heard | None:
         return None
     routes: dict[int, Told] = {}
     sums: dict[str, str] = {}
-    root, now = False, None
+    root = False
     for line in text.split("\n"):
         first, _, rest = line.partition(" ")
         if match := _SUM.fullmatch(line):
             sums[match[2]] = match[1]
-        elif first == "now":
-            now = _epoch(rest)
         elif first == "root":
             root = rest == "yes"
         elif first.isascii() and first.isdecimal() and len(first) <= 6:
             _tell(routes.setdefault(int(first), Told()), rest)
-    return Heard(routes, sums, root, now)
+    return Heard(routes, sums, root)
 
 
 def _epoch(text: str) -> int | None:
@@ -141,6 +138,8 @@ def _tell(told: Told, rest: str) -> None:
             told.good.add(slot)
         case "route", [slot, since, *_]:
             told.route = (slot, _epoch(since))
+        case "soaked", []:
+            told.over = True
         case "proxied", [digest]:
             told.proxied = digest
         case "bad", [tree, when, request, release, *where]:

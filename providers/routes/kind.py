@@ -121,7 +121,7 @@ class RouteProvider(Provider[RouteSpec, RouteAnswer]):
         questions = [piece for index, spec in enumerate(specs) for piece in _questions(index, spec)]
         sums = sh("route_sums @files@", files=[setup.snippet for setup in setups]) if setups else Sh("")
         find = sh('proxy_find\nif [ "${uid:-$(id -u)}" = 0 ]; then echo root yes; fi') if setups else Sh("")
-        return lines([ASK, find, *questions, sums, sh('printf "now %s\\nend\\n" "$(date +%s)"')])
+        return lines([ASK, sh("now=$(date +%s)"), find, *questions, sums, sh("echo end")])
 
     def parse(self, out: bytes, specs: Sequence[RouteSpec]) -> Mapping[str, Answer[RouteAnswer]]:
         heard = read(out)
@@ -187,7 +187,7 @@ def _rests(route: RouteAnswer, target: SlotName, *, failed: bool) -> bool:
 
 
 def _questions(index: int, spec: RouteSpec) -> Iterator[Sh]:
-    yield sh("route_memory @index@ @name@", index=index, name=spec.name)
+    yield sh("route_memory @index@ @name@; route_soak @index@ @name@ @soak@", index=index, name=spec.name, soak=spec.soak)
     setup = spec.setup
     if setup is not None:
         yield setup.use()
@@ -264,7 +264,7 @@ def _state(spec: RouteSpec, heard: Heard, told: Told, slot: SlotName | None, *, 
     return RouteAnswer(
         slot=slot,
         settled=told.settled(slot, spec.setup_digest),
-        soaked=told.soaked(slot, heard.now, spec.soak),
+        soaked=told.soaked(slot),
         quarantine=tuple(one.tree for one in failed) or None,
         loaded=loaded,
         failure=told_of[0].sentence if told_of else None,

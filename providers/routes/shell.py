@@ -36,6 +36,33 @@ route_memory() {
   fi
 }
 
+# route_soak INDEX PROJECT SECONDS: says so when the slot that does not have the traffic has been warm for so long, and what
+# failed in it lies as far back. Only builtins: the caller has set $now.
+route_soak() {
+  slot='' since=''
+  if [ -r "$folder/projects/$2/route" ]; then read -r slot since _ <"$folder/projects/$2/route"; fi
+  case $slot in blue) held=green ;; green) held=blue ;; *) return 0 ;; esac
+  route_past "$since" "$3" || return 0
+  tree=
+  if [ -r "$folder/projects/$2/slot.$held" ]; then read -r tree _ <"$folder/projects/$2/slot.$held"; fi
+  if [ -n "$tree" ] && [ -r "$folder/projects/$2/quarantine" ]; then
+    while read -r bad since _; do
+      if [ "$bad" = "$tree" ] && route_time "$since" && ! route_past "$since" "$3"; then return 0; fi
+    done <"$folder/projects/$2/quarantine"
+  fi
+  printf '%s soaked\n' "$1"
+}
+
+# route_time TEXT: whether it is a number of seconds that every shell can reckon with.
+route_time() {
+  case $1 in '' | *[!0-9]* | 0?* | ????????????*) return 1 ;; esac
+}
+
+# route_past EPOCH SECONDS: whether so many have passed since.
+route_past() {
+  route_time "$1" && route_time "$now" && [ $((now - $1)) -ge "$2" ]
+}
+
 # route_proxy INDEX: what the proxy is like. Two of its answers need its own words.
 route_proxy() {
   case $proxy in

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from reconciler.alerts.harmless import harmless, harmless_name
 from reconciler.alerts.model import BODY, TITLE, Delivery, Message, Saying
-from reconciler.incidents.model import HowEnded, Incident, Member
+from reconciler.incidents.model import ENDINGS, Incident, Member
 from reconciler.text import plural, shorten
 
 STAGES: dict[Saying, str] = {
@@ -25,14 +25,6 @@ STAGES: dict[Saying, str] = {
     "reminded": "Still",
     "closed": "Over",
     "again": "Again",
-}
-_HOW: dict[HowEnded, str] = {
-    "healed": "put right",
-    "vanished": "became right without us",
-    "accepted": "git now asks for what is there",
-    "recovered": "works again",
-    "superseded": "a newer commit asks for something else",
-    "gone": "left the fleet",
 }
 NAMED = 3
 """Hosts or resources that are named where there are many."""
@@ -44,6 +36,10 @@ LINES, WIDTH = 10, 100
 """Lines of a diff or of a host's last words, and characters of each."""
 _HUNK = re.compile("@@ .* @@")
 """Where in a file: of no use in so short a diff."""
+_WAITS = {"deletions": "deletions held back", "rollout": "rollout stopped"}
+"""Of what waits for a person, in a title: see `incidents/findings.py`."""
+_NO_COMMIT = ("unknown:", "fault:", "error:")
+"""Groups of failures that no commit brought about."""
 QUOTED = 2
 """Different diffs or last words in one message."""
 
@@ -81,9 +77,15 @@ def subject(incident: Incident) -> str:
         case "drift" if refs:
             return f"drift of {_resources(members, refs, incident.more)}{where}"
         case "failed" if refs:
-            return f"{_resources(members, refs, incident.more)} failed{where}"
+            verb = "unknown" if incident.group.startswith("unknown:") else "failed"
+            return f"{_resources(members, refs, incident.more)} {verb}{where}"
         case "held" if refs:
             return f"{_resources(members, refs, incident.more)} held back{where}"
+        case "held" if (kind := incident.group.partition(":")[0]) in _WAITS:
+            return f"{_WAITS[kind]}{where}"
+        case "source" if not incident.open_members:  # its sentence is not true any more
+            about = named([ref.partition(":")[2] for ref in refs])
+            return f"trouble with the source of {about}" if about else "trouble with the fleet's repository"
     sentences = _distinct(one.what for one in members)
     more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
     return f"{harmless(sentences[0]) if sentences else incident.event}{more}{where}"
@@ -149,8 +151,9 @@ def _what(incident: Incident, *, over: bool) -> list[str]:
     lines = [_flat(harmless(shorten(sentences[0], 300)))] if len(sentences) == 1 else []
     if len(members) > 1 or not sentences:
         lines += _groups(members, refs, hosts, sentences, incident.more)
-    if not over and (ended := len(incident.members) - len(incident.open_members)):
-        lines.append(f"{ended} of {len(incident.members)} are over")
+    ended, all_ = len(incident.members) - len(incident.open_members), len(incident.members)
+    if not over and 0 < ended < all_:
+        lines.append(f"{ended} of {all_} {'is' if ended == 1 else 'are'} over")
     return lines
 
 
@@ -222,12 +225,10 @@ def _who(incident: Incident) -> list[str]:
 
 
 def _done(incident: Incident, *, over: bool) -> list[str]:
-    lines = [f"Done: {harmless(shorten(incident.done, 200))}"] if incident.done else []
-    counts = Counter(_HOW[one.how] for one in incident.members if one.how in _HOW)
-    if over and counts and not lines and incident.event != "deployed":
-        ways = counts.most_common()
-        lines.append("Over: " + ", ".join(way if len(ways) == 1 else f"{count} {way}" for way, count in ways))
-    if incident.commit and not over and incident.event in {"failed", "held"}:
+    label = "Done" if incident.done == ENDINGS["healed"] else "Ended"
+    lines = [f"{label}: {harmless(shorten(incident.done, 200))}"] if incident.done else []
+    caused = incident.event in {"failed", "held", "source"} and not incident.group.startswith(_NO_COMMIT)
+    if incident.commit and caused and not over:
         lines.append(f"Commit: {harmless_name(incident.commit[:12])}")
     return lines
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from reconciler.cli import options
@@ -15,6 +17,7 @@ from reconciler.cli.commands import Cli, FleetCommand, pass_cli
 @click.option("--set-aside", is_flag=True, help="Rename the folder to a dated name, to deploy afresh.")
 @click.option("--bring-shared", is_flag=True, help="With --set-aside: move shared data into the new folder.")
 @click.option("--yes", is_flag=True, help="With --take-over or --set-aside: do not ask.")
+@options.signers
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document (docs/adopt-and-pull.md).")
 @pass_cli
 def adopt(  # noqa: PLR0913  one argument for each option
@@ -26,6 +29,7 @@ def adopt(  # noqa: PLR0913  one argument for each option
     set_aside: bool,
     bring_shared: bool,
     yes: bool,
+    signers: Path | None,
     as_json: bool,
 ) -> int:
     """Compare what lies at a project's path with its history, and take it over or set it aside.
@@ -39,8 +43,8 @@ def adopt(  # noqa: PLR0913  one argument for each option
     Setting aside renames the folder to PATH.before-adopt-TIME. What is left to do is then done by reconcile apply.
 
     HOST is a name or tag:NAME; none means all hosts of the project. Exit code 0: told, or done; 3: a host failed; 4: a host was
-    unreachable; 5: refused, or nobody said yes; 6: another run changed the host meanwhile; 1: there is no such project, or it
-    cannot be deployed.
+    unreachable; 5: refused (also because the fleet's commit is not signed), or nobody said yes; 6: another run changed the host
+    meanwhile; 1: there is no such project, or it cannot be deployed.
     """
     from reconciler.cli.adopting import Choice, Terms, adopt_project
 
@@ -53,5 +57,5 @@ def adopt(  # noqa: PLR0913  one argument for each option
         raise click.UsageError("--yes agrees to --take-over or --set-aside, and neither is given")
     if as_json and chosen and not yes:
         raise click.UsageError("--json leaves nobody to ask: add --yes")
-    terms = Terms(project, hosts, chosen, bring_shared=bring_shared, yes=yes, as_json=as_json)
+    terms = Terms(project, hosts, chosen, bring_shared=bring_shared, yes=yes, signers=signers, as_json=as_json)
     return adopt_project(cli.folder, terms, cli.screen)

@@ -53,6 +53,7 @@ class Terms:
     choice: Choice
     bring_shared: bool
     yes: bool
+    signers: Path | None
     as_json: bool
 
 
@@ -65,7 +66,7 @@ class _Task(Visit[Report]):
 
 
 def adopt_project(folder: Path, terms: Terms, screen: Screen) -> Exit:
-    fleet, project, hosts = visited(folder, terms.project, terms.hosts, screen)
+    fleet, project, hosts = visited(folder, terms.project, terms.hosts, screen, terms.signers)
     task = _Task(fleet=fleet, project=project, hosts=hosts, screen=screen, quiet=terms.as_json, terms=terms)
     if task.deployed is not None:
         fetch_history(fleet, project)

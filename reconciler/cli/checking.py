@@ -17,6 +17,7 @@ from reconciler.cli.editing import project_of
 from reconciler.cli.loading import load_fleet, prepared, select, tell_uncommitted, tell_warnings
 from reconciler.cli.origin import Origin, sources_of
 from reconciler.cli.screen import Screen
+from reconciler.cli.signing import refuse_unsigned
 from reconciler.cli.survey import survey
 from reconciler.errors import Exit
 from reconciler.fleet_run import FleetRun, HostRun
@@ -38,10 +39,18 @@ def list_projects(folder: Path, revision: str, screen: Screen, *, as_json: bool)
 
 
 def check_projects(
-    folder: Path, names: Sequence[str], screen: Screen, *, expect: str | None, deep: bool, as_json: bool
+    folder: Path,
+    names: Sequence[str],
+    screen: Screen,
+    *,
+    expect: str | None,
+    deep: bool,
+    signers: Path | None,
+    as_json: bool,
 ) -> Exit:
     loaded = load_fleet(folder)
     fleet = loaded.fleet
+    refuse_unsigned(folder, fleet, signers)
     projects = [project_of(fleet, name) for name in dict.fromkeys(names or fleet.projects)]
     origins = origins_of(fleet, projects)
     expected = {}
@@ -59,9 +68,12 @@ def check_projects(
     return code
 
 
-def show_status(folder: Path, words: Sequence[str], screen: Screen, *, state: Path | None, as_json: bool) -> Exit:
+def show_status(
+    folder: Path, words: Sequence[str], screen: Screen, *, state: Path | None, signers: Path | None, as_json: bool
+) -> Exit:
     loaded = load_fleet(folder)
     fleet = loaded.fleet
+    refuse_unsigned(folder, fleet, signers)
     chosen = select(fleet, words)
     names = {host.name for host in chosen}
     projects = tuple(

@@ -51,6 +51,7 @@ class Terms:
     push: bool
     into: str | None
     yes: bool
+    signers: Path | None
     as_json: bool
 
 
@@ -65,7 +66,7 @@ class _Task(Visit[Report]):
 
 def pull_project(folder: Path, terms: Terms, screen: Screen) -> Exit:
     identity_of(open_repository(folder), "author", os.environ)  # before any host is asked
-    fleet, project, hosts = visited(folder, terms.project, terms.hosts, screen)
+    fleet, project, hosts = visited(folder, terms.project, terms.hosts, screen, terms.signers)
     task = _Task(
         fleet=fleet,
         project=project,

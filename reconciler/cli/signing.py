@@ -1,4 +1,5 @@
-"""Refuses to ask or change any host for a commit that is not signed as the fleet wants it: for `plan` and `apply`.
+"""Refuses to ask or change any host for a commit that is not signed as the fleet wants it: for every command that surveys
+hosts, because what is asked of them (the guards of `commands`, what a proxy is asked) comes from the commit.
 
 These commands remember nothing of the last commit that was good, unlike the loop. So they judge one commit, by the list of
 signers as its first parent had it, or by a list on this machine.

@@ -16,6 +16,7 @@ from reconciler.cli.editing import project_of
 from reconciler.cli.loading import load_fleet, prepared, select, tell_uncommitted, tell_warnings
 from reconciler.cli.origin import Origin, sources_of
 from reconciler.cli.screen import Screen
+from reconciler.cli.signing import refuse_unsigned
 from reconciler.cli.survey import survey
 from reconciler.errors import CommandError, Exit
 from reconciler.fleet_run import FleetRun, HostRun
@@ -67,9 +68,12 @@ class Visit(Generic[ReportT]):
                 self.codes.add(code(report))
 
 
-def visited(folder: Path, name: str, words: Sequence[str], screen: Screen) -> tuple[Fleet, Project, list[Host]]:
+def visited(
+    folder: Path, name: str, words: Sequence[str], screen: Screen, signers: Path | None
+) -> tuple[Fleet, Project, list[Host]]:
     """The fleet with everything that is asked of the project's hosts (those of them that are named), the project, and they."""
     loaded = load_fleet(folder)
+    refuse_unsigned(folder, loaded.fleet, signers)
     project = project_of(loaded.fleet, name)
     fleet, hosts = prepared(loaded.fleet, _hosts_of(loaded.fleet, project, words))
     tell_warnings(fleet, screen)

@@ -5,11 +5,12 @@ A cycle that put drift right tells of it; an event of its own has drift that end
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from providers.base import Model, Seq
-from reconciler.history.records import ActionRecord, CycleRecord, DeploymentRecord, project_of
+from reconciler.history.records import BEGUN, BROKEN_OFF, ActionRecord, CycleRecord, DeploymentRecord, project_of
 from reconciler.incidents.model import DriftRecord, HowEnded, Incident
 from reconciler.text import plural
 
@@ -30,12 +31,22 @@ ENDED: dict[HowEnded, str] = {
     "healed": "it was put right",
     "vanished": "it became right without us",
     "accepted": "git asks for what is there now",
-    "recovered": "it answers again",
+    "recovered": "it is well again",
     "superseded": "a newer commit asks for something else",
+    "replaced": "something else is wrong there now",
     "gone": "the host or resource left the fleet",
     "": "it is over",
 }
 """How something ended, in words."""
+
+
+UNENDED: Mapping[str, str] = MappingProxyType(
+    {
+        BEGUN: "begun, and not ended yet",
+        BROKEN_OFF: "begun; the loop was killed before it ended: what was done is found by the next look",
+    }
+)
+"""Of a cycle that has not ended, in words."""
 
 
 class Happened(Model):
@@ -71,10 +82,11 @@ def of_cycle(cycle: CycleRecord) -> Happened:
 
 
 def of_incident(incident: Incident) -> Iterator[Happened]:
-    """Its opening, and its closing where it is closed."""
+    """Its opening, and its closing where it is closed; what was over before anybody was told of it is one line."""
     members = incident.members
     refs = tuple(dict.fromkeys(member.ref for member in members if member.ref))
     about = _members(incident)
+    about = about if incident.event in about else f"{incident.event}: {about}"
     opened = Happened(
         at=incident.opened,
         kind="incident",
@@ -84,10 +96,14 @@ def of_incident(incident: Incident) -> Iterator[Happened]:
         projects=tuple(dict.fromkeys(project for ref in refs if (project := project_of(ref)))),
         status="opened",
         tone="note" if incident.severity == "info" else "bad",
-        text=about if incident.event in about else f"{incident.event}: {about}",
+        text=about,
     )
+    if incident.closed is not None and incident.event != "deployed" and (incident.told or incident.closed) >= incident.closed:
+        over = f" ({incident.done})" if incident.done else ""
+        yield opened.model_copy(update={"status": "closed", "tone": "good", "text": f"{about}{over}"})
+        return
     yield opened
-    if incident.closed is not None and not (incident.closed == incident.opened and incident.severity == "info"):
+    if incident.closed is not None and incident.event != "deployed":
         over = incident.done or f"{incident.event} is over"
         yield opened.model_copy(update={"at": incident.closed, "status": "closed", "tone": "good", "text": over})
 
@@ -137,6 +153,8 @@ def _cycle_words(cycle: CycleRecord) -> tuple[Tone, str]:
 
 
 def _tried_words(cycle: CycleRecord) -> tuple[Tone, str]:
+    if cycle.status in UNENDED:
+        return "note", f"{UNENDED[cycle.status]} ({_named(action.ref for action in cycle.tried)})"
     words = [_deployment_words(one) for one in cycle.deployments]
     deployed = {one.project for one in cycle.deployments}
     tried = [action for action in cycle.tried if action.project not in deployed]
@@ -198,4 +216,5 @@ def fate_words(action: ActionRecord) -> str:
         "skipped": "not done, because something before it failed",
         "unknown": "it is not known what became of it",
         "unconverged": "done, and it differs all the same",
+        **UNENDED,
     }.get(action.fate, action.fate)

@@ -38,6 +38,9 @@ class Keeper:
         if self._pruned == float("-inf") and followed.read is not None:  # one pass, as cron makes it, may have no tick
             self._prune(followed.read)
 
+    def began(self, report: CycleReport) -> None:
+        self._history.save_report(report)
+
     def visited(self, report: CycleReport) -> None:
         last = self._last.get(report.host)
         self._last[report.host] = report.plan if report.after is None else report.after

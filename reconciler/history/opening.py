@@ -6,6 +6,7 @@ Asked by `store.py`, once. A row that cannot be read any more is left out: the w
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, select
 from providers.base import Model
 from reconciler.alerts.model import Delivery
 from reconciler.history import schema
+from reconciler.history.records import BEGUN
 from reconciler.incidents.model import DriftRecord, Incident
 from reconciler.loop.view import LoopView
 
@@ -73,6 +75,31 @@ def heals(connection: Connection, since: float) -> tuple[Heal, ...]:
     table = schema.actions.c
     asked = select(table.host, table.ref, table.at).where(table.at >= since, table.why == "drift", table.fate == "done")
     return tuple((host, ref, at) for host, ref, at in connection.execute(asked.order_by(table.at)))
+
+
+def broken_off(connection: Connection) -> tuple[DriftRecord, ...]:
+    """Drift that cycles were about to put right which have not ended."""
+    table, cycles = schema.actions, schema.cycles.c
+    joined = table.join(schema.cycles, table.c.run == cycles.run)
+    asked = select(table, cycles.fleet_commit).select_from(joined).where(cycles.status == BEGUN)
+    asked = asked.where(table.c.why == "drift", table.c.held == "", table.c.action != "refresh").order_by(table.c.at)
+    found: dict[tuple[str, str], DriftRecord] = {}
+    for row in connection.execute(asked):
+        known = decoded(row.body).get("fields", ())
+        names = tuple(str(line["field"]) for line in known if isinstance(line, dict) and "field" in line)
+        record = DriftRecord(
+            id=secrets.token_hex(6),
+            host=row.host,
+            ref=row.ref,
+            kind="drift",
+            fields=names if row.action == "change" else ("it is missing",),
+            first=row.at,
+            last=row.at,
+            commit=row.fleet_commit,
+            place=row.place,
+        )
+        found.setdefault((row.host, row.ref), record)
+    return tuple(found.values())
 
 
 def last_view(connection: Connection) -> tuple[LoopView, ...]:

@@ -13,6 +13,8 @@ from pydantic import Field
 from providers.base import Model, Seq
 from reconciler.plan import FieldChange, UnknownResource
 
+BEGUN, BROKEN_OFF = "begun", "broken off"
+"""Statuses of a cycle that has not ended: it may still be at work, or the loop was killed."""
 _OF_PROJECTS = ("release", "slot", "route", "runtime")
 
 
@@ -42,7 +44,7 @@ class ActionRecord(Model):
     held: str = ""
     """Why it was not tried."""
     fate: str = ""
-    """done, failed, late, skipped, unknown, unconverged; empty: it was not tried."""
+    """done, failed, late, skipped, unknown, unconverged, begun, broken off; empty: it was not tried."""
     fields: Seq[FieldChange] = ()
     diff: Seq[str] = ()
     notes: Seq[str] = ()
@@ -81,8 +83,9 @@ class CycleRecord(Model):
     began: float
     seconds: float
     status: str
-    """converged, failed, rolled back, stale, busy, unreachable (something was tried) · found, held, unknown, as asked (nothing
-    was) · unreachable, away, key, login, become, fault (the host could not be asked)."""
+    """converged, failed, rolled back, stale, busy, unreachable, begun (and not ended yet), broken off (the loop was killed in
+    the middle; something was tried) · found, held, unknown, as asked (nothing was) · unreachable, away, key, login, become,
+    fault (the host could not be asked)."""
     problem: str | None = None
     problem_kind: str | None = None
     hint: str = ""

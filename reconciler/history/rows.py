@@ -13,7 +13,7 @@ from typing import Any
 
 from providers.secret import redact, redacted
 from reconciler.alerts.model import Delivery
-from reconciler.history.records import project_of
+from reconciler.history.records import BEGUN, project_of
 from reconciler.incidents.model import DriftRecord, Incident
 from reconciler.loop.report import CycleReport
 from reconciler.loop.view import HostView, LoopView
@@ -71,6 +71,8 @@ def cycle_row(report: CycleReport) -> Row:
 
 def status_of(report: CycleReport) -> str:
     """What the cycle came to, in a word."""
+    if report.begun:
+        return BEGUN
     if report.outcome is not None:
         return "rolled back" if report.outcome.rolled_back else report.outcome.status
     if report.plan.problem is not None:
@@ -110,6 +112,8 @@ def action_rows(report: CycleReport) -> Iterator[Row]:
 
 def _fate(action: Action, report: CycleReport) -> str:
     """What became of it; empty where nothing was tried."""
+    if report.begun and action.held is None:
+        return BEGUN
     if report.outcome is None or action.held is not None:
         return ""
     name = (REFRESH if action.action == "refresh" else "") + action.ref

@@ -19,7 +19,7 @@ from reconciler import log
 from reconciler.alerts.model import Delivery
 from reconciler.history.book import Book
 from reconciler.history.database import STORAGE, HistoryError, words_of
-from reconciler.history.opening import Heal, heals, last_view, marks, open_drifts, open_incidents, unsent
+from reconciler.history.opening import Heal, broken_off, heals, last_view, marks, open_drifts, open_incidents, unsent
 from reconciler.history.waiting import Item, Key, Kind, Waiting
 from reconciler.incidents.model import DriftRecord, Incident
 from reconciler.loop.report import CycleReport
@@ -52,6 +52,8 @@ class History:
         self._door = threading.Lock()
         """Held by whoever uses the file: the thread, and at the start whoever reads."""
         self._busy = self._closing = False
+        self._urgent = 0
+        """How many wait until all is written."""
         self._thread = threading.Thread(target=self._work, name="history", daemon=True)
 
     @classmethod
@@ -141,6 +143,12 @@ class History:
         """(host, reference, when) of each drift that was put right since then, oldest first."""
         return self._read(lambda connection: heals(connection, since))
 
+    def broken_off(self) -> tuple[DriftRecord, ...]:
+        """Drift that was being put right when the loop was killed. From now on, those cycles are told as broken off."""
+        found = self._read(broken_off)
+        self._put(Item(("restart", ""), None, rank=3))
+        return found
+
     def view(self) -> LoopView | None:
         """What the loop saw last in its earlier life."""
         return next(iter(self._read(last_view)), None)
@@ -148,7 +156,12 @@ class History:
     def flush(self, timeout: float = 10.0) -> bool:
         """Waits until everything is written; False where that takes longer, or cannot be done now."""
         with self._wake:
-            return self._wake.wait_for(lambda: not (self._waiting or self._busy), timeout)
+            self._urgent += 1
+            self._wake.notify_all()
+            try:
+                return self._wake.wait_for(lambda: not (self._waiting or self._busy), timeout)
+            finally:
+                self._urgent -= 1
 
     def close(self, timeout: float = 10.0) -> None:
         """Writes what still waits, and leaves a file without a journal beside it."""
@@ -194,7 +207,7 @@ class History:
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._wake.wait_for(lambda: self._waiting or self._closing)
             if not self._closing:
-                self._wake.wait_for(lambda: self._closing, LINGER)
+                self._wake.wait_for(lambda: self._closing or self._urgent > 0, LINGER)
             items = self._waiting.take(BATCH)
             self._busy = bool(items)
             return items

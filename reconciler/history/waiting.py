@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["report", "view", "drift", "incident", "delivery", "mark", "prune"]
+Kind: TypeAlias = Literal["report", "view", "drift", "incident", "delivery", "mark", "prune", "restart"]
 Key: TypeAlias = tuple[Kind, str]
 
 LIMIT = 2000

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Table, select
 
 from reconciler.history import rows, schema
 from reconciler.history.pruning import prune
+from reconciler.history.records import BEGUN, BROKEN_OFF
 from reconciler.history.rows import Row
 from reconciler.history.waiting import Item, Key, Kind
 from reconciler.incidents.model import DriftRecord, Incident
@@ -46,6 +47,7 @@ class Writer:
             "delivery": lambda item: self._replace(schema.deliveries, "id", rows.delivery_row(item.value)),
             "mark": lambda item: self._replace(schema.marks, "key", rows.mark_row(item.key[1], item.value)),
             "prune": lambda item: prune(self._connection, *item.value),
+            "restart": lambda _: self._break_off(),
         }
         for item in items:
             kinds[item.key[0]](item)
@@ -66,6 +68,12 @@ class Writer:
         self._insert(schema.actions, rows.action_rows(report))
         self._insert(schema.steps, rows.step_rows(report))
         self._insert(schema.deployments, rows.deployment_rows(report))
+
+    def _break_off(self) -> None:
+        """What an earlier process had begun will not be ended by it."""
+        cycles, actions = schema.cycles, schema.actions
+        self._connection.execute(actions.update().where(actions.c.fate == BEGUN).values(fate=BROKEN_OFF))
+        self._connection.execute(cycles.update().where(cycles.c.status == BEGUN).values(status=BROKEN_OFF))
 
     def _drift(self, item: Item) -> None:
         drift: DriftRecord = item.value

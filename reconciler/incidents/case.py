@@ -13,8 +13,7 @@ from typing import Literal
 from desired.schema import Event
 from reconciler.incidents.drifts import FLAPPING
 from reconciler.incidents.findings import fingerprint
-from reconciler.incidents.model import Finding, HowEnded, Incident, Member, Severity, Stage
-from reconciler.text import plural
+from reconciler.incidents.model import ENDINGS, Finding, HowEnded, Incident, Member, Severity, Stage
 
 GATHER = 15.0
 """Seconds in which findings of one cause may come together before it is told."""
@@ -33,14 +32,6 @@ LONGEST_STEP = 30.0
 Key = tuple[str, str]
 """Host and reference."""
 _GRAVITY: dict[Severity, int] = {"info": 0, "warning": 1, "error": 2}
-_WORDS: dict[HowEnded, str] = {
-    "healed": "put right",
-    "vanished": "became right by itself",
-    "accepted": "is now what git asks for",
-    "recovered": "recovered",
-    "superseded": "overtaken by a newer commit or another trouble",
-    "gone": "left the fleet",
-}
 
 
 @dataclass(slots=True)
@@ -130,6 +121,7 @@ class Case:
         key = (finding.host, finding.ref)
         known = self.members.get(key)
         again = known is not None or self.closed is not None
+        self.commit = finding.commit or self.commit
         if self.event == "deployed":
             self.closed_at, again = ticks.at, False
         elif self.closed is not None and self.told is None:  # nobody heard of it: this is where it begins
@@ -161,6 +153,8 @@ class Case:
         """A finding that is known and still there."""
         key = (finding.host, finding.ref)
         known = self.members.get(key)
+        if finding.commit is not None and finding.commit != self.commit:
+            self.commit, self.dirty, self.news = finding.commit, True, True
         if known is None:
             return
         member = _member(finding, known.since, max(seen, known.seen), known.times)
@@ -305,8 +299,8 @@ def _done(members: Iterable[Member]) -> str:
     """`put right`, or `3 put right, 1 left the fleet`."""
     counts: dict[str, int] = {}
     for member in members:
-        word = _WORDS.get(member.how, "ended")
+        word = ENDINGS.get(member.how, "ended")
         counts[word] = counts.get(word, 0) + 1
     if len(counts) == 1:
         return next(iter(counts))
-    return ", ".join(plural(count, word, word) for word, count in sorted(counts.items(), key=lambda item: -item[1]))
+    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items(), key=lambda item: -item[1]))

@@ -24,6 +24,7 @@ from reconciler.incidents.case import REOPEN, Case, Key, Ticks
 from reconciler.incidents.drifts import Drifts
 from reconciler.incidents.drifts import finding as of_drift
 from reconciler.incidents.model import DriftRecord, Finding, HowEnded, Incident, Telling
+from reconciler.incidents.unsettled import Unsettled
 from reconciler.loop.following import Followed
 from reconciler.loop.report import CycleReport
 from reconciler.plan import HostPlan
@@ -77,14 +78,16 @@ class Desk:
         opened: Sequence[Incident] = (),
         drifts: Sequence[DriftRecord] = (),
         heals: Iterable[tuple[str, str, float]] = (),
+        broken_off: Iterable[DriftRecord] = (),
         seen: Mapping[str, float] | None = None,
     ) -> None:
-        """`heals`: what was put right within the last day (host, reference, when). `seen`: host → when it answered last."""
+        """`heals`: what was put right within the last day (host, reference, when). `broken_off`: see `Drifts`. `seen`: host →
+        when it answered last."""
         self.tell: Callable[[Telling], None] = _nobody
         self._history = history
         self._zone: tzinfo = UTC
         self._ticks = Ticks()
-        self._drifts = Drifts(history.save_drift, drifts, heals)
+        self._drifts = Drifts(history.save_drift, drifts, heals, broken_off)
         self._restored = list(opened)
         self._cases: dict[str, Case] = {}
         """Open ones, and those that may come back."""
@@ -99,6 +102,7 @@ class Desk:
         self._silent: dict[str, _Silence] = {}
         self._answers: dict[str, tuple[int, float]] = {}
         self._doubts: dict[str, dict[str, int]] = {}
+        self._unsettled = Unsettled()
         self._last: dict[str, tuple[HostPlan, float]] = {}
         """Host → the plan that was looked at in full last, and when."""
         self._fleet: Fleet | None = None
@@ -132,13 +136,16 @@ class Desk:
         for ref, finding in found.items():
             if ("source", "", ref) in self._where or self._looks.get(ref, TRIES) >= TRIES:
                 stale = finding.group == "unreachable" and followed.read is not None
-                self._find(finding, min(followed.read or now, now) if stale else now, followed.commit)
+                self._find(finding, min(followed.read or now, now) if stale else now, finding.commit)
         for place in [place for place in self._hosts.get("", ()) if place[2] not in found]:
             self._end(place, now, "recovered")
         if followed.fleet is not None and followed.fleet is not self._fleet:
             self._fleet = followed.fleet
             self._zone = followed.fleet.policies.timezone
             self._left_fleet(followed.fleet, now)
+
+    def began(self, report: CycleReport) -> None:
+        """What comes of it counts; where nothing does, the history tells whoever is there next that it had begun."""
 
     def visited(self, report: CycleReport) -> None:
         self._take_up()
@@ -173,6 +180,8 @@ class Desk:
         for silence in self._silent.values():
             if silence.finding.group != "away":
                 self._find(silence.finding, silence.since, None)
+        for finding, since, commit in self._unsettled.waiting():
+            self._find(finding, since, commit)
         for case in self._cases.values():
             case.due = min(case.due, self._ticks.at)
         self.ticked(now)
@@ -199,8 +208,10 @@ class Desk:
             if ("drift", host, record.ref) not in self._where:
                 self._drifted(record, report)
         left = findings.remaining(report)
+        drifting = {record.ref for record in self._drifts.of(host) if record.kind == "drift"}
         found = [
             *findings.tried(report),
+            *self._unsettled.visited(report, lambda ref: ("failed", host, ref) in self._where, drifting),
             *findings.refused(report, self._blocked),
             *findings.held(report),
             *self._unknown(report),
@@ -280,6 +291,7 @@ class Desk:
 
     def _left_fleet(self, fleet: Fleet, now: float) -> None:
         self._drifts.left_fleet(fleet.hosts, now)
+        self._unsettled.keep(fleet.hosts)
         for host in [host for host in self._hosts if host and host not in fleet.hosts]:
             for place in list(self._hosts.get(host, ())):
                 self._end(place, now, "gone")
@@ -294,7 +306,7 @@ class Desk:
         place = (finding.event, finding.host, finding.ref)
         case = self._where.get(place)
         if case is not None and not case.suits(finding):
-            self._end(place, since, "superseded")
+            self._end(place, since, "superseded" if finding.event == "failed" and commit != case.commit else "replaced")
             case = None
         if case is not None:
             case.see(finding, since)

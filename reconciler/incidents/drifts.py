@@ -20,10 +20,14 @@ from reconciler.text import shorten
 
 SAVED_EVERY = 300.0
 """Seconds after which an open record that is only older is written again."""
+BUSY = 600.0
+"""Seconds in which drift that is found while another run is at work on the host is left to that run."""
 MOST_STREAKS = 20_000
 LONGEST_FIELD = 120
 
 Name = tuple[str, str]
+_OTHERS = frozenset(("busy", "stale"))
+"""Outcomes of an apply that another run was in the way of."""
 
 
 class Drifts:
@@ -34,19 +38,29 @@ class Drifts:
         save: Callable[[DriftRecord], None],
         opened: Iterable[DriftRecord] = (),
         heals: Iterable[tuple[str, str, float]] = (),
+        broken_off: Iterable[DriftRecord] = (),
     ) -> None:
-        """`heals`: host, reference and when, of what was put right of late."""
+        """`heals`: host, reference and when, of what was put right of late. `broken_off`: what was being put right when the
+        process was killed; the next look shows what became of it."""
         self._save = save
         self._open: dict[str, dict[str, DriftRecord]] = {}
         self._saved: dict[str, float] = {}
         """Id → `last` as it was written."""
         self._streaks: dict[Name, Streak] = {}
+        self._left_to_others: dict[str, float] = {}
+        """Host → since when another run is in our way there."""
+        self._broken_off: dict[str, set[str]] = {}
+        """Host → references of what was being put right when we were stopped, or let it go."""
         for record in opened:
             if record.ended is None:
                 self._open.setdefault(record.host, {})[record.ref] = record
                 self._saved[record.id] = record.last
         for host, ref, at in sorted(heals, key=lambda heal: heal[2]):
             self._streaks.setdefault((host, ref), Streak()).heal(at)
+        for record in broken_off:
+            self._broken_off.setdefault(record.host, set()).add(record.ref)
+            if record.ref not in self._open.get(record.host, {}):
+                self._keep(self._counted(record))
 
     def __iter__(self) -> Iterator[DriftRecord]:
         for records in self._open.values():
@@ -61,6 +75,7 @@ class Drifts:
         """Brings the host's records up to date; those that are new, changed or ended. `declares`: whether git asks for it."""
         if not report.reached:
             return []
+        ours = self._broken_off.pop(report.host, set())
         before = {action.ref: action for action in report.plan.actions if action.action != "refresh"}
         left = _left(report)
         open_here = self._open.get(report.host, {})
@@ -69,10 +84,16 @@ class Drifts:
             for ref, action in before.items()
             for record in self._seen(report, action, None if left is None else ref in left, zone)
         ]
+        if report.outcome is None or report.outcome.status not in _OTHERS:
+            self._left_to_others.pop(report.host, None)
+        if _let_go(report):
+            drifting = {ref for ref, action in before.items() if action.cause.why == "drift" and action.held is None}
+            self._broken_off[report.host] = ours | drifting
         unknown = {item.ref for item in report.plan.unknown}
         over = [record for ref, record in open_here.items() if ref not in before and ref not in unknown]
         for record in over:
             how = _by_itself(record, report.commit) if declares(record.host, record.ref) else "gone"
+            how = "healed" if record.ref in ours and how != "gone" else how
             found.append(self._end(record, report.began, how))
         return found
 
@@ -81,6 +102,8 @@ class Drifts:
         for record in list(self):
             if record.host not in hosts:
                 self._end(record, now, "gone")
+        self._left_to_others = {host: since for host, since in self._left_to_others.items() if host in hosts}
+        self._broken_off = {host: refs for host, refs in self._broken_off.items() if host in hosts}
 
     def prune(self, now: float) -> None:
         """Forgets heals that are long past, and the oldest where there are too many."""
@@ -96,25 +119,44 @@ class Drifts:
         """One difference that the cycle found. `left`: whether it is still there."""
         known = self._open.get(report.host, {}).get(action.ref)
         kind = "drift" if action.cause.why == "drift" else "pending" if action.cause.why in ASKED_BY_GIT else None
+        if action.cause.why == "unfinished" and known is not None:  # we did not manage to put it right: it is still what it was
+            kind = known.kind
         changes: list[DriftRecord] = []
         if known is not None and kind is not None and known.kind != kind:
             changes.append(self._end(known, report.began, "superseded"))
             known = None
         if known is None:
-            if kind is None or (kind == "pending" and left is False):
+            if kind is None or (kind == "pending" and left is False) or self._anothers(report):
                 return changes
             known = self._begin(report, action, zone)
             changes.append(known)
         if left is False:
             ended = self._end(known, report.began + report.seconds, "healed")
             return [*(record for record in changes if record.id != ended.id), ended]
-        if (again := self._again(known, report, action)) is not None:
-            changes.append(again)
+        lost = _lost(report, action) and known.kind == "drift"
+        if lost:
+            known = self._lose(known, report)
+        again = self._again(known, report, action)
+        if again is not None or lost:
+            changes.append(again or known)
         return changes
 
+    def _lose(self, known: DriftRecord, report: CycleReport) -> DriftRecord:
+        """It was put right, and was not so any more when we looked: that counts as drift that came back."""
+        streak = self._streaks.setdefault((known.host, known.ref), Streak())
+        streak.heal(report.began + report.seconds)
+        known = known.model_copy(update={"times": streak.times, "flapping": streak.level > 0})
+        self._keep(known)
+        return known
+
+    def _anothers(self, report: CycleReport) -> bool:
+        """Whether another run is at work on the host, which sees the same and tells of it. What it leaves is ours."""
+        if report.outcome is None or report.outcome.status not in _OTHERS or _let_go(report):
+            return False
+        since = self._left_to_others.setdefault(report.host, report.began)
+        return abs(report.began - since) < BUSY
+
     def _begin(self, report: CycleReport, action: Action, zone: tzinfo) -> DriftRecord:
-        streak = self._streaks.get((report.host, action.ref))
-        streak = None if streak is None or streak.over(report.began) else streak
         drift = action.cause.why == "drift"
         evidence = report.evidence
         record = DriftRecord(
@@ -130,11 +172,17 @@ class Drifts:
             place=action.cause.place,
             held=action.held or "",
             evidence=words(evidence, action.ref, report.began, zone) if drift and evidence is not None else (),
-            times=streak.times + 1 if drift and streak is not None else 1,
-            flapping=drift and streak is not None and streak.level > 0,
         )
+        record = self._counted(record) if drift else record
         self._keep(record)
         return record
+
+    def _counted(self, record: DriftRecord) -> DriftRecord:
+        """With what is known of the times before."""
+        streak = self._streaks.get((record.host, record.ref))
+        if streak is None or streak.over(record.first):
+            return record
+        return record.model_copy(update={"times": streak.times + 1, "flapping": streak.level > 0})
 
     def _again(self, known: DriftRecord, report: CycleReport, action: Action) -> DriftRecord | None:
         """What is still there; None where nothing about it is new."""
@@ -188,6 +236,16 @@ def finding(record: DriftRecord, tags: tuple[str, ...]) -> Finding:
         hint = "It is only reported: commit what is there, or apply what is asked for."
     lines = record.diff or record.fields
     return Finding("drift", "", record.host, record.ref, "warning", what, hint, tuple(lines), tags, evidence=record.evidence)
+
+
+def _let_go(report: CycleReport) -> bool:
+    """Whether it was broken off in the middle, by ourselves: steps that had ended by then may have put right what drifted."""
+    return report.outcome is not None and report.outcome.status == "stale" and bool(report.outcome.steps)
+
+
+def _lost(report: CycleReport, action: Action) -> bool:
+    outcome = report.outcome
+    return outcome is not None and outcome.fates.get(action.ref) == "done" and action.ref in outcome.unconverged
 
 
 def _left(report: CycleReport) -> frozenset[str] | None:

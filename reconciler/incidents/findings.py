@@ -103,23 +103,31 @@ def problem(report: CycleReport) -> Finding | None:
 
 
 def tried(report: CycleReport) -> Iterator[Finding]:
-    """What an apply did not manage. Another run at work, a plan overtaken and a run called off are no failures."""
+    """What an apply did not manage, but for what was done and differs all the same: see `unsettled`. Another run at work, a
+    plan overtaken and a run called off are no failures."""
     outcome = report.outcome
     if outcome is None or outcome.status not in ("failed", "converged"):
         return
     for failure in outcome.failures:
         yield _failed(report, failure)
-    named = {failure.name for failure in outcome.failures}
-    for ref, fields in outcome.unconverged.items():
-        if ref not in named:
-            what = f"{ref} is not as it should be after it was applied"
-            yield _failure(report, ref, what, "Something on the host changes it, or its kind cannot do what is asked.", fields)
     for ref in outcome.rolled_back:
         if project_of(ref) is None or not any(project_of(failure.name) == project_of(ref) for failure in outcome.failures):
             yield _failure(report, ref, f"{ref} was rolled back: what served before serves again")
     if outcome.message and not outcome.failures and outcome.message != CANCELLED and outcome.status == "failed":
         group = f"error:{fingerprint(outcome.message, report.host)}"
         yield Finding("failed", group, report.host, "", "error", outcome.message, outcome.hint, (), report.tags)
+
+
+def unsettled(report: CycleReport) -> Iterator[Finding]:
+    """What was done without a complaint and was not so when we looked; counted by `unsettled.py`."""
+    outcome = report.outcome
+    if outcome is None or outcome.status not in ("failed", "converged"):
+        return
+    named = {failure.name for failure in outcome.failures}
+    for ref, fields in outcome.unconverged.items():
+        if ref not in named:
+            what = f"{ref} is not as it should be after it was applied"
+            yield _failure(report, ref, what, "Something on the host changes it, or its kind cannot do what is asked.", fields)
 
 
 def _failed(report: CycleReport, failure: Failure) -> Finding:
@@ -221,8 +229,8 @@ def _of_source(problem: FollowProblem) -> Finding:
         group = f"project:{fingerprint(problem.message, problem.subject)}"
     severity: Severity = "warning" if problem.kind in _CALM else "error"
     ref = f"project:{problem.subject}" if problem.subject else ""
-    lines = (f"commit {problem.commit}",) if problem.commit else ()
-    return Finding("source", group, "", ref, severity, problem.message, problem.hint, lines)
+    commit = None if problem.subject else problem.commit  # of a project's, it would be the one that is still used
+    return Finding("source", group, "", ref, severity, problem.message, problem.hint, commit=commit)
 
 
 def clipped(lines: tuple[str, ...]) -> tuple[str, ...]:

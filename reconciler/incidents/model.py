@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from desired.schema import Event
@@ -17,10 +18,22 @@ from providers.base import Model, Seq
 
 Severity = Literal["info", "warning", "error"]
 Stage = Literal["opened", "updated", "reminded", "closed"]
-HowEnded = Literal["healed", "vanished", "accepted", "recovered", "superseded", "gone", ""]
+HowEnded = Literal["healed", "vanished", "accepted", "recovered", "superseded", "replaced", "gone", ""]
 """healed: we put it right · vanished: it became right without us · accepted: git now asks for what is there · recovered: the
-host or source answers again, or the next try succeeded · superseded: a newer commit asks for something else · gone: the host
-or resource left the fleet."""
+host or source answers again, or the next try succeeded · superseded: a newer commit asks for something else · replaced:
+something else is wrong there now, which is told on its own · gone: the host or resource left the fleet."""
+ENDINGS: Mapping[HowEnded, str] = MappingProxyType(
+    {
+        "healed": "put right",
+        "vanished": "became right without us",
+        "accepted": "git now asks for what is there",
+        "recovered": "well again",
+        "superseded": "a newer commit asks for something else",
+        "replaced": "something else is wrong there now",
+        "gone": "left the fleet",
+    }
+)
+"""The same in words, for messages and for the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ class Finding:
     """It was found by looking, not by trying: where a try has told more, its words stay."""
     evidence: tuple[str, ...] = ()
     """Who may have done it, in words."""
+    commit: str | None = None
+    """Of the fleet's repository: the commit that cannot be used."""
 
     @property
     def key(self) -> tuple[str, str, str, str]:

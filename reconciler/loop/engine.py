@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from desired.model import Fleet, Host
 from reconciler import __version__, log
-from reconciler.loop.changes import changed, kept
+from reconciler.loop.changes import changed, held_otherwise, kept
 from reconciler.loop.commits import Commits
 from reconciler.loop.connection import AT_ONCE as CONNECTIONS
 from reconciler.loop.connection import Connection
@@ -27,7 +27,7 @@ from reconciler.loop.health import Health
 from reconciler.loop.holds import Keepers, left
 from reconciler.loop.host import Surroundings, Visit, Visitor
 from reconciler.loop.learning import learn, went_wrong
-from reconciler.loop.observer import Observer
+from reconciler.loop.observer import Listeners, Observer
 from reconciler.loop.patience import Patience, pace
 from reconciler.loop.report import CycleReport
 from reconciler.loop.schedule import Schedule
@@ -38,14 +38,15 @@ from reconciler.loop.view import LoopView
 POLL = "git"
 """The schedule's key for a look at git. No host can have a key without the prefix."""
 HOST = "host "
-FIRST_POLL = 60.0
-"""Seconds between two looks as long as no fleet says otherwise."""
+FIRST_POLL = 5.0
+"""Seconds between two looks as long as no fleet says otherwise: perhaps somebody has just accepted a commit, and waits."""
 APART = 2.0
 """Seconds between two looks at least, however many hints come."""
 LONGEST_LOOK = 900.0
 """Seconds after which a look at git is ended. Meanwhile the hosts are visited as ever."""
 SOON = 5.0
-"""Seconds until a host is visited again where another run was in our way, or the connection was lost in the middle."""
+"""Seconds until a host is visited again where another run was in our way, the connection was lost in the middle, or something
+else was changed meanwhile."""
 PARTING = 90.0
 """Seconds that running steps get when the loop is to end."""
 SUPERSEDED = "a newer commit asks for something else; the host finished the step that it was at"
@@ -78,11 +79,13 @@ class Loop:
         """`view`: how things stood when the loop last ran."""
         self._source = source
         self._patience = patience
-        self._observers = list(observers)
+        self._listeners = Listeners(observers)
         self._wall, self._monotonic = wall, monotonic
         self._began = wall()
         self._commits = Commits(source.behind, self.hint, monotonic)
-        self._around = Surroundings(keepers, Turns(), self._commits.foreign, Fleet(None, {}), wall, monotonic)
+        self._around = Surroundings(
+            keepers, Turns(), self._commits.foreign, Fleet(None, {}), self._listeners.began, wall, monotonic
+        )
         self._opening = Turns(CONNECTIONS)
         self._schedule = Schedule(self._due, wall=wall, monotonic=monotonic)
         self._health = Health(monotonic)
@@ -98,7 +101,6 @@ class Loop:
         self._looker = ThreadPoolExecutor(1, "git")
         self._verdict = ""
         """What the deletion budget came to last."""
-        self._noted: set[tuple[str, str]] = set()
         self.followed: Followed | None = None
         self.heard: Callable[[CycleReport, Visit], None] | None = None
         """Hears of each cycle beside the observers, with what `once` needs for its exit code."""
@@ -149,7 +151,11 @@ class Loop:
     # Its life
 
     def watch(self, observer: Observer) -> None:
-        self._observers.append(observer)
+        self._listeners.add(observer)
+
+    def write_ahead(self, written: Callable[[], Awaitable[None]]) -> None:
+        """`written` is awaited before a host is changed: see `Listeners.written`."""
+        self._listeners.written = written
 
     async def run(self) -> None:
         """Until `stop`."""
@@ -199,7 +205,7 @@ class Loop:
         """The loop has turned."""
         now = self._wall()
         self._health.tick()
-        self._tell(lambda observer: observer.ticked(now))
+        self._listeners.tell(lambda observer: observer.ticked(now))
 
     async def idle(self) -> None:
         """Until no host is visited any more."""
@@ -219,17 +225,6 @@ class Loop:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _tell(self, one: Callable[[Observer], None]) -> None:
-        """A fault in who listens is theirs: it is told once, and stops nothing."""
-        for observer in self._observers:
-            try:
-                one(observer)
-            except Exception as fault:  # noqa: BLE001 see above
-                known = (type(observer).__name__, f"{type(fault).__name__}: {fault}")
-                if known not in self._noted and len(self._noted) < 100:
-                    self._noted.add(known)
-                    log.fault(f"{known[0]} failed", fault)
 
     # Git
 
@@ -252,9 +247,12 @@ class Loop:
         before, self.followed = self.followed, followed
         if followed.read is not None and (before is None or before.read != followed.read):
             self._commits.looked(began)
+        first = before is None or before.fleet is None
         if followed.fleet is not None and followed.fleet is not self.fleet:
             self._take(followed.fleet)
-        self._tell(lambda observer: observer.followed(followed))
+        self._listeners.tell(lambda observer: observer.followed(followed))
+        if first and followed.fleet is not None:
+            self.tick()  # what is over with it is told as over, together with what was kept until there was somebody to tell
         self._visit_all(self._commits.waited())
         return followed
 
@@ -262,9 +260,10 @@ class Loop:
         """A desired state comes into force: whose part has changed is visited at once, everybody else in his time."""
         known = {name: visitor.host for name, visitor in self._visitors.items()}
         hosts = {name: kept(known[name], host) if name in known else host for name, host in fleet.hosts.items()}
-        moved = [name for name, host in hosts.items() if name not in known or changed(known[name], host)]
-        self._commits.follow(fleet.commit)
         old, self._around.fleet = self.fleet, fleet
+        judged = held_otherwise(old, fleet)
+        moved = [name for name, host in hosts.items() if name not in known or name in judged or changed(known[name], host)]
+        self._commits.follow(fleet.commit)
         for name in known.keys() - hosts.keys():
             self._part(name)
         for name, host in hosts.items():
@@ -341,27 +340,27 @@ class Loop:
         self._again.discard(name)
         with self._health.busy(HOST + name):
             report, visit = await visitor.cycle()
-        self._learn(report, visit)
+        spared = self._learn(report, visit)
         if self._visitors.get(name) is not visitor:
             return
         standing = self._standings[name]
         was_away = standing.away
         standing.heard(report, visit, self._wall())
-        self._tell(lambda observer: observer.visited(report))
+        self._listeners.tell(lambda observer: observer.visited(report))
         if self.heard is not None:
             self.heard(report, visit)
-        self._plan_next(name, report, standing)
+        self._plan_next(name, report, standing, soon=spared or visit.upset)
         if was_away and report.reached:
             self._ask_the_others()
         if standing.commit is not None and self._commits.unmeasured(standing.commit):
             self._spawn(self._commits.measure(standing.commit))
 
-    def _plan_next(self, name: str, report: CycleReport, standing: Standing) -> None:
+    def _plan_next(self, name: str, report: CycleReport, standing: Standing, *, soon: bool) -> None:
         """The schedule goes on by itself; here is what comes sooner or later than that."""
         interval, outcome = self._interval(self._visitors[name].host), report.outcome
         if standing.tries:
             self._schedule.again(HOST + name, pace(standing.tries, interval, random.random()))  # noqa: S311 no secret
-        elif outcome is not None and outcome.status in ("busy", "stale") and name not in self._again:
+        elif (soon or (outcome is not None and outcome.status in ("busy", "stale"))) and name not in self._again:
             self._schedule.again(HOST + name, SOON * random.uniform(1, 2))  # noqa: S311 no secret
 
     def _ask_the_others(self) -> None:
@@ -372,16 +371,16 @@ class Loop:
                 if left_over is not None and left_over > SOON:
                     self._schedule.again(HOST + name, SOON * random.random())  # noqa: S311 no secret
 
-    def _learn(self, report: CycleReport, visit: Visit) -> None:
-        """What a cycle means for patience, rollout and budget, and so for other hosts."""
-        keepers, name = self._around.keepers, report.host
+    def _learn(self, report: CycleReport, visit: Visit) -> bool:
+        """What a cycle means for patience, rollout and budget, and so for other hosts. The answer: see `learn`."""
+        keepers, name, spared = self._around.keepers, report.host, False
         if visit.run.draft is not None and report.outcome is not None:
-            learn(self._patience, name, visit.run.draft, report.outcome, self._monotonic())
+            spared = learn(self._patience, name, visit.run.draft, report.outcome, self._monotonic())
         if not report.reached:
             keepers.budget.asked(name, None)
         going = False
         if visit.fleet is self.fleet:
-            failed = went_wrong(report)
+            failed = went_wrong(report) and not spared
             undone = visit.final is None or left(visit.final) or bool(visit.final.doubts)
             going = keepers.rollout.looked(name, left=undone, failed=failed)
         affected = keepers.rollout.affected() if going else []
@@ -390,3 +389,4 @@ class Loop:
         if self._verdict not in (before, "early"):
             affected += keepers.budget.waiting()
         self._visit_all(dict.fromkeys(affected))
+        return spared

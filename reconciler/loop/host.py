@@ -27,6 +27,7 @@ from reconciler.fleet_run import HostRun, contained, problem_of
 from reconciler.loop.connection import LONGEST as LONGEST_WAY
 from reconciler.loop.connection import Connection
 from reconciler.loop.holds import ASKED_BY_GIT, Holds, Keepers, begun, left
+from reconciler.loop.learning import upset, without
 from reconciler.loop.projects import project_views
 from reconciler.loop.report import CycleReport
 from reconciler.loop.turns import Turns
@@ -60,6 +61,8 @@ class Surroundings:
     foreign: Callable[[str, str | None], Awaitable[str | None]]
     """Why what a host was brought to by another run is not undone now: see `Loop.foreign`."""
     fleet: Fleet
+    began: Callable[[CycleReport], Awaitable[None]]
+    """Hears of an apply before it begins; takes a moment at most."""
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
@@ -80,6 +83,12 @@ class Visit:
     fleet: Fleet
     host: Host
     run: HostRun
+    name: str
+    """Of the run."""
+    began: float
+    """Seconds since 1970."""
+    start: float
+    """The same by the monotonic clock."""
     evidence: Evidence | None = None
     after: HostPlan | None = None
     final: Draft | None = None
@@ -92,6 +101,8 @@ class Visit:
     """Something waits for a rollout, for git, or for a person."""
     closed: bool = False
     """Something waits for a window, or for the end of a suspension."""
+    upset: bool = False
+    """While it was changed, the host moved in something that was not to be changed."""
     projects: tuple[ProjectView, ...] | None = None
     """None: as before."""
 
@@ -119,8 +130,8 @@ class Visitor:
     async def cycle(self) -> tuple[CycleReport, Visit]:
         """Never raises for anything but being cancelled: what goes wrong is in the report."""
         around = self._around
-        visit = Visit(around.fleet, self.host, HostRun(self.host))
-        began, start, name = around.wall(), around.monotonic(), secrets.token_hex(6)
+        host, name = self.host, secrets.token_hex(6)
+        visit = Visit(around.fleet, host, HostRun(host), name, around.wall(), around.monotonic())
         self._let_go = ""
         if self._anew:
             self._anew = False
@@ -132,21 +143,24 @@ class Visitor:
         assert run.plan is not None
         if run.plan.problem is not None or (run.outcome is not None and run.outcome.status == "unreachable"):
             self._forget()
-        report = CycleReport(
-            run=name,
+        return self._report(visit, run.plan), visit
+
+    def _report(self, visit: Visit, plan: HostPlan, *, begun: bool = False) -> CycleReport:
+        return CycleReport(
+            run=visit.name,
             host=visit.host.name,
             commit=visit.fleet.commit,
-            began=began,
-            seconds=around.monotonic() - start,
-            plan=run.plan,
-            outcome=run.outcome,
+            began=visit.began,
+            seconds=self._around.monotonic() - visit.start,
+            plan=plan,
+            outcome=visit.run.outcome,
             after=visit.after,
             evidence=visit.evidence,
+            begun=begun,
             projects=self._wanted(visit.host),
             tags=visit.host.tags,
             away_after=visit.host.away_after if visit.host.availability == "intermittent" else None,
         )
-        return report, visit
 
     def let_go(self, reason: str) -> bool:
         """The running cycle begins nothing more on the host; whether it had begun. The host finishes the step that it is at."""
@@ -281,10 +295,16 @@ class Visitor:
                 level: log.Level = "info" if event.fate in ("done", "skipped") else "warning"
                 here.run(log.say, level, f"{event.title}: {event.fate}")
 
-        try:
+        async def apply() -> Outcome:
+            assert visit.run.plan is not None
+            session.verified = None  # it may be let go before it begins
+            await around.began(self._report(visit, visit.run.plan, begun=True))
             async with around.turns.turn():
-                self._applying = asyncio.ensure_future(converge(session, drafted, commit, ended))
-                visit.run.outcome = await self._applying
+                return await converge(session, drafted, commit, ended)
+
+        try:
+            self._applying = asyncio.ensure_future(apply())
+            visit.run.outcome = await self._applying
         except asyncio.CancelledError:
             if not self._let_go or _cancelled():
                 raise
@@ -292,13 +312,17 @@ class Visitor:
             visit.run.outcome = Outcome("stale", message=self._let_go, steps=tuple(visit.steps))
         finally:
             self._applying = None
-        outcome = visit.run.outcome
+        moved = upset(visit.run.outcome)
+        visit.upset = bool(moved)
+        outcome = visit.run.outcome = without(moved, drafted, visit.run.outcome)
         visit.final = session.verified
         if outcome.status in ("converged", "failed") and session.verified is not None:
             visit.commit = commit
         if session.verified is not None:
             visit.after = describe(session.verified)
-            self._drifting = frozenset(planned.ref for planned in session.verified.changes if planned.why == "drift")
+            self._drifting &= {planned.ref for planned in session.verified.changes}  # the witnesses of others were not asked
+        elif outcome.status in ("busy", "stale"):
+            self._drifting = frozenset()  # it is told of, and its witnesses asked, when it is ours to put right
 
     async def _bring_up_to_date(self, session: Session, drafted: Draft, visit: Visit) -> None:
         """What the host remembers, where nothing has to be done: as `apply` does it, once for each report and commit."""

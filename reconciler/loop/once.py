@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from reconciler.errors import Exit
 from reconciler.fleet_run import REPLANS
 from reconciler.loop.engine import Loop
-from reconciler.loop.following import Followed
+from reconciler.loop.following import Followed, FollowProblemKind
 from reconciler.loop.host import Visit
 from reconciler.loop.report import CycleReport
 
@@ -32,7 +32,9 @@ class _Pass:
         self.codes[name] = set(codes_of(report, guarded=visit.guarded))
         self.applied = self.applied or report.outcome is not None
         self.closed = self.closed or visit.closed
-        if report.outcome is not None and report.outcome.status in ("busy", "stale"):
+        if visit.upset:
+            self.codes[name].add(Exit.FAILED)
+        if visit.upset or (report.outcome is not None and report.outcome.status in ("busy", "stale")):
             self.tries[name] = self.tries.get(name, 0) + 1
             if self.tries[name] <= REPLANS:
                 self.loop.visit(name, again=True)
@@ -54,13 +56,16 @@ async def once(loop: Loop) -> Exit:
 
 
 def source_codes(followed: Followed) -> Iterable[Exit]:
-    """What is wrong with the fleet's own repository. A project that cannot be had shows on its hosts."""
-    if followed.fleet is None:
-        yield Exit.INVALID
-    for problem in followed.problems:
-        if not problem.subject and problem.kind != "memory":
-            invalid = problem.kind == "invalid"
-            yield Exit.INVALID if invalid else Exit.REFUSED if problem.kind in _GUARDS else Exit.UNREACHABLE
+    """What is wrong with the fleet's own repository. A project that cannot be had shows on its hosts. Where there is no fleet
+    yet, the problem says why, and so does the code."""
+    codes = [_code(problem.kind) for problem in followed.problems if not problem.subject and problem.kind != "memory"]
+    return codes if codes or followed.fleet is not None else [Exit.INVALID]
+
+
+def _code(kind: FollowProblemKind) -> Exit:
+    if kind == "invalid":
+        return Exit.INVALID
+    return Exit.REFUSED if kind in _GUARDS else Exit.UNREACHABLE
 
 
 def codes_of(report: CycleReport, *, guarded: bool) -> Iterable[Exit]:

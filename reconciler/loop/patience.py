@@ -101,11 +101,14 @@ class Patience:
         self._clock = clock
         self._failures: dict[Name, _Wait] = {}
         self._fights: dict[Name, _Fight] = {}
+        self._spared: dict[Name, str] = {}
+        """What was done once and differed all the same, with what was asked for then."""
         for host, ref, at in heals:
             self.healed(host, ref, at)
 
     def failed(self, host: str, ref: str, digest: str, now: float) -> None:
         """An attempt at what `digest` asks for did not succeed."""
+        self._spared.pop((host, ref), None)
         before = self._failures.get((host, ref))
         times = before.times + 1 if before is not None and before.digest == digest else 1
         wait = _spread(min(FAILED_FIRST * 2.0 ** min(times - 1, 32), FAILED_LONGEST), host, ref)
@@ -113,8 +116,17 @@ class Patience:
         reason = f"it failed {often}; {self._again(now, wait)}"
         self._failures[host, ref] = _Wait(digest, times, now + wait, reason)
 
+    def spared(self, host: str, ref: str, digest: str) -> bool:
+        """Whether what was done, and differs all the same, may be tried again at once: the first time, since somebody may have
+        edited it between the step and our look."""
+        if (host, ref) in self._failures or self._spared.get((host, ref)) == digest:
+            return False
+        self._spared[host, ref] = digest
+        return True
+
     def succeeded(self, host: str, ref: str, digest: str, now: float) -> None:
         """It is as asked: nothing is held against it."""
+        self._spared.pop((host, ref), None)
         self._failures.pop((host, ref), None)
 
     def healed(self, host: str, ref: str, now: float, digest: str = "") -> None:
@@ -130,6 +142,11 @@ class Patience:
             fight.reason = (
                 f"flapping: it was put right {FLAPPING_TIMES} times or more and drifted again; {self._again(now, wait)}"
             )
+
+    def fought(self, host: str, ref: str, digest: str) -> bool:
+        """Whether it was put right before, and not so long ago that it is forgotten."""
+        fight = self._fights.get((host, ref))
+        return fight is not None and fight.digest in ("", digest)
 
     def hold(self, host: str, ref: str, digest: str, now: float) -> str | None:
         """Why it is left alone now, in words that stay the same until it is tried again; None: it may be tried."""
@@ -157,6 +174,7 @@ class Patience:
         self._failures = {
             name: wait for name, wait in self._failures.items() if name[0] in hosts and now < wait.until + FORGOTTEN
         }
+        self._spared = {name: digest for name, digest in self._spared.items() if name[0] in hosts}
         self._fights = {
             name: fight
             for name, fight in self._fights.items()

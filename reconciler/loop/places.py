@@ -77,6 +77,11 @@ class Place(ABC):
     @abstractmethod
     def branch(self) -> str: ...
 
+    @property
+    def described(self) -> str:
+        """What is followed, for the first line of the log."""
+        return f"{self.url}, branch {self.branch}"
+
     @abstractmethod
     def ask(self, sources: GetSources) -> Newest:
         """The newest commit, now. Raises `PlaceProblem`."""
@@ -104,6 +109,16 @@ class LocalPlace(Place):
     @property
     def branch(self) -> str:
         return self._branch
+
+    @property
+    def described(self) -> str:
+        try:
+            repository = open_repository(self._folder)
+            found = head(repository)
+            branch = visible(head_name(repository)) if found is None else found.branch
+        except (RepositoryError, OSError):
+            branch = ""
+        return f"{self.url}, the branch that is checked out" + (f" ({branch})" if branch else "")
 
     def ask(self, sources: GetSources) -> Newest:
         clone = self.clone(sources)

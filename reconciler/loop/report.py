@@ -34,6 +34,8 @@ class CycleReport:
     """What was found when something had been applied; None where nothing was, or it could not be looked at."""
     evidence: Evidence | None = None
     """Who may have caused the drift; asked when drift is seen for the first time."""
+    begun: bool = False
+    """It is about to change the host, and no more is known yet; another report of the same run follows."""
     projects: Mapping[str, str] = field(default_factory=dict)
     """Project → the commit that it should be at on this host."""
     tags: tuple[str, ...] = ()

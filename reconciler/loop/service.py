@@ -52,6 +52,8 @@ TWICE = 0.5
 THREADS = 64
 """Looking up the name of a dead host takes a thread until it is given up: it must not keep another host from one."""
 DAY = 86400.0
+WRITTEN = 2.0
+"""Seconds for which the history is waited for before a host is changed."""
 FAREWELL = 60.0
 """Seconds that messages of a single pass get to be delivered."""
 
@@ -86,6 +88,9 @@ class Configurator:
 
         self._alerts.configure(fleet, opened)
 
+    def began(self, report: CycleReport) -> None:
+        """Nor has what is done to them."""
+
     def visited(self, report: CycleReport) -> None:
         """Hosts have nothing to do with it."""
 
@@ -110,7 +115,14 @@ class Service:
         view = history.view()
         heals = history.heals(wall - DAY)
         seen = {host.host: host.seen for host in view.hosts if host.seen is not None} if view is not None else {}
-        desk = Desk(history, opened=history.open_incidents(), drifts=history.open_drifts(), heals=heals, seen=seen)
+        desk = Desk(
+            history,
+            opened=history.open_incidents(),
+            drifts=history.open_drifts(),
+            heals=heals,
+            broken_off=history.broken_off(),
+            seen=seen,
+        )
         patience = Patience(ages(heals, wall, now), clock=lambda moment: _shown(moment - time.monotonic()))
         alerts = Alerts(history)
         metrics = Metrics(
@@ -125,6 +137,13 @@ class Service:
         loop = Loop(source, Keepers(policy_hold, patience), patience, view=view)
         for observer in (Configurator(alerts), Keeper(history, loop.view), desk, metrics, Teller()):
             loop.watch(observer)
+
+        async def written() -> None:
+            """No host waits for a disk that is known to be sick, and for another one only so long."""
+            if history.trouble is None:
+                await asyncio.to_thread(history.flush, WRITTEN)
+
+        loop.write_ahead(written)
         if options.alerts:
             desk.tell = alerts.put
         return cls(loop, history, desk, alerts, metrics)
@@ -187,7 +206,7 @@ async def _run(options: Options) -> int:
         async with serving(loop, service.metrics, Reader(options.folder), options.pages) as pages:
             where = ", ".join(pages.addresses) or "nowhere"
             log.info(
-                f"following {options.place.url}, branch {options.place.branch or 'checked out'}",
+                f"following {options.place.described}",
                 state=str(options.folder),
                 pages=where,
             )

@@ -15,6 +15,7 @@ from reconciler.loop.report import CycleReport
 from reconciler.loop.view import HostStatus, HostView, ProjectView, SourceView
 from reconciler.order import REFRESH
 from reconciler.plan import HostPlan
+from reconciler.policy import suspended
 
 
 class Standing:
@@ -82,7 +83,7 @@ class Standing:
             return "unknown"
         words: tuple[tuple[HostStatus, bool], ...] = (
             ("failed", bool(self._failed) or any(item.refused for item in plan.unknown)),
-            ("suspended", bool(suspended(fleet, host, now))),
+            ("suspended", suspended(fleet, host, datetime.fromtimestamp(now, UTC)) is not None),
             ("unknown", bool(plan.unknown)),
             ("drifted", any(action.cause.why == "drift" for action in plan.actions)),
             ("pending", any(action.held is None for action in plan.actions)),
@@ -112,7 +113,7 @@ class Standing:
             held=sum(action.held is not None for action in plan.actions),
             unknown=len(plan.unknown),
             reasons=tuple(dict.fromkeys(action.held for action in plan.actions if action.held is not None)),
-            suspended=suspended(fleet, host, now),
+            suspended=suspended(fleet, host, datetime.fromtimestamp(now, UTC)) or "",
             sync=host.sync,
             intermittent=host.availability == "intermittent",
             projects=self._projects,
@@ -133,12 +134,3 @@ def source_view(followed: Followed | None) -> SourceView:
         problem=problem.message if problem is not None else "",
         problem_kind=problem.kind if problem is not None else "",
     )
-
-
-def suspended(fleet: Fleet, host: Host, now: float) -> str:
-    """Why the host as a whole is suspended; empty where it is not."""
-    moment = datetime.fromtimestamp(now, UTC)
-    for suspension in (host.suspend, fleet.policies.suspend):
-        if suspension is not None and suspension.holds(moment):
-            return suspension.reason or "suspended"
-    return ""

@@ -36,6 +36,9 @@ class Teller:
         if followed.fleet is not None:
             self._hosts = {name: said for name, said in self._hosts.items() if name in followed.fleet.hosts}
 
+    def began(self, report: CycleReport) -> None:
+        """What becomes of it is said when it is over."""
+
     def visited(self, report: CycleReport) -> None:
         if report.quiet:
             if self._hosts.get(report.host):

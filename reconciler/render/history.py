@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from reconciler.history.events import ENDED, Happened, Tone, fate_words
-from reconciler.history.records import ActionRecord, CycleRecord
+from reconciler.history.events import ENDED, UNENDED, Happened, Tone, fate_words
+from reconciler.history.records import BEGUN, BROKEN_OFF, ActionRecord, CycleRecord
 from reconciler.incidents.model import Incident, Member
 from reconciler.render.lines import BLANK, Line, Span, Style, cells, line
 from reconciler.render.times import ago, moment, span
@@ -22,7 +22,14 @@ _TONES: Mapping[Tone, tuple[str, Style]] = MappingProxyType(
     {"good": ("✓", "green"), "bad": ("✗", "red"), "note": ("·", "yellow")}
 )
 _FATES: Mapping[str, tuple[str, Style]] = MappingProxyType(
-    {"done": ("✓", "green"), "": ("·", "dim"), "skipped": ("·", "yellow"), "unknown": ("?", "yellow")}
+    {
+        "done": ("✓", "green"),
+        "": ("·", "dim"),
+        "skipped": ("·", "yellow"),
+        "unknown": ("?", "yellow"),
+        BEGUN: ("?", "yellow"),
+        BROKEN_OFF: ("?", "yellow"),
+    }
 )
 _MARKS: Mapping[str, str] = MappingProxyType({str(action): mark for action, mark in SIGNS.items()})
 _WHY: Mapping[str, str] = MappingProxyType(
@@ -56,7 +63,7 @@ def _hosts(one: Happened) -> str:
 
 
 def _text(one: Happened) -> str:
-    if one.kind != "incident":
+    if one.kind != "incident" or one.tone == "note":  # what is only news opens and closes nothing
         return one.text
     return f"incident {one.status}: {one.text}"
 
@@ -76,7 +83,7 @@ def cycle_lines(cycle: CycleRecord) -> Iterator[Line]:
     yield line(("Run ", "bold"), (cycle.run, "bold"), " on ", (cycle.host, "bold"), f", {moment(cycle.began, seconds=True)}")
     took = f"{cycle.seconds:.1f} s" if cycle.seconds < 60 else span(cycle.seconds)
     yield line(f"{cycle.status}, took {took}, at commit {short(cycle.commit)} of the fleet", indent=2)
-    for words in (cycle.problem, cycle.message):
+    for words in (cycle.problem, cycle.message, UNENDED.get(cycle.status)):
         if words:
             yield line(words, indent=2)
     for hint in (cycle.hint, cycle.advice):

@@ -63,7 +63,7 @@ def _host_lines(host: HostView, width: int, now: float) -> Iterator[Line]:
         applied = f": applied {short(host.commit)}" if host.commit else ""
         yield line((f"behind by {plural(host.behind, 'commit')}{applied}", "dim"), indent=indent)
     if host.suspended:
-        yield line((f"suspended: {host.suspended}", "dim"), indent=indent)
+        yield line((host.suspended, "dim"), indent=indent)
     yield from (line((f"held back: {reason}", "dim"), indent=indent) for reason in host.reasons if reason != host.suspended)
     if host.problem and host.hint:
         yield line((host.hint, "dim"), indent=indent)

@@ -9,7 +9,7 @@ from typing import Any
 
 from desired.git_blame import Author
 from reconciler.explanation import Asker, Explanation, Past
-from reconciler.history.events import ENDED
+from reconciler.history.events import ENDED, UNENDED
 from reconciler.history.records import ActionRecord
 from reconciler.incidents.model import DriftRecord
 from reconciler.render.lines import BLANK, Line, Span, Style, cells, line
@@ -30,6 +30,7 @@ _BAD = {
     "unknown": "what became of it is not known",
     "unconverged": "done, and it differed all the same",
     "": "found, and not done",
+    **UNENDED,
 }
 
 
@@ -114,7 +115,7 @@ def _rows(past: Past) -> Iterator[_Row]:
 def _sign(action: ActionRecord) -> tuple[str, Style]:
     if action.fate == "done":
         return "✓", "green"
-    return ("·", "yellow") if action.held or action.fate in ("", "skipped") else ("✗", "red")
+    return ("·", "yellow") if action.held or action.fate in ("", "skipped", *UNENDED) else ("✗", "red")
 
 
 def _words(action: ActionRecord) -> str:

@@ -84,6 +84,9 @@ class Metrics:
         for key in [key for key in self._counts.deployments if key[0] not in followed.fleet.projects]:
             del self._counts.deployments[key]
 
+    def began(self, report: CycleReport) -> None:
+        """What has ended is counted."""
+
     def visited(self, report: CycleReport) -> None:
         self.last[report.host] = report
         counts = self._counts

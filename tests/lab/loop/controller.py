@@ -133,9 +133,14 @@ class Controller:
         """Until it has found `commit`, usable or not."""
         self.wait(lambda: self.status().get("source", {}).get("newest") == commit, seconds, meanwhile=f"finding {commit[:10]}")
 
-    def at_rest(self, host: str, seconds: float = 30) -> None:
-        """Until a host is seen as converged."""
-        self.wait(lambda: self.seen(host).get("status") == "converged", seconds, meanwhile=f"{host} at rest")
+    def at_rest(self, host: str, seconds: float = 30, *, commit: str = "") -> None:
+        """Until a host is seen as converged, at `commit` where that is given."""
+
+        def rests() -> bool:
+            seen = self.seen(host)
+            return seen.get("status") == "converged" and (not commit or seen.get("commit") == commit)
+
+        self.wait(rests, seconds, meanwhile=f"{host} at rest")
 
     def reconcile(self, *arguments: str) -> Result:
         """Another command that reads the same history."""

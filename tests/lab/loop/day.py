@@ -32,8 +32,6 @@ SECOND = ("unreachable", "source", "failed")
 
 SMALL = "file:/srv/small/file"
 """What lies on a small disk, which a restart empties."""
-MIDDLE = 10.0
-"""Seconds in which a controller may be in the middle of something."""
 
 Event: TypeAlias = str
 
@@ -50,8 +48,6 @@ class Cause:
     host: str
     ref: str
     at: float
-    cut: bool = False
-    """The controller was killed just afterwards. What it had done by then and not yet written down, nobody knows."""
 
     @property
     def by_hand(self) -> bool:
@@ -187,12 +183,6 @@ class Day:
         }
         if host is None:
             return
-        # What changes while the host is worked on is told as what that work has upset: `cycle.py` cannot tell the two apart.
-        end = time.monotonic() + 10
-        while self._differing(host):
-            if time.monotonic() > end:
-                return
-            time.sleep(0.5)
         fresh = [ref for ref in sorted(edits) if (host.name, ref) not in self._touched]
         chosen = self.random.sample(fresh, min(3, len(fresh)))
         self._touched |= {(host.name, ref) for ref in chosen}
@@ -286,8 +276,6 @@ class Day:
 
     def killed(self) -> None:
         self.note("the controller is killed and started")
-        for cause in self.causes:
-            cause.cut = cause.cut or cause.at > time.time() - MIDDLE
         self.controller.kill()
         self.controller.start()
 
@@ -297,7 +285,7 @@ class Day:
         with Controller(self.fleet, self.controller.state.with_name("other"), "--no-alerts", *signers) as other:
             other.start()
             other.wait(lambda: other.get("/healthz")[0], meanwhile="an answer of the other controller")
-            time.sleep(self.random.uniform(2, 5))
+            time.sleep(self.random.uniform(1, 3))
 
     def room_away(self) -> None:
         room = self.rooms["first"]
@@ -328,7 +316,7 @@ class Day:
                 deck = self.accidents
                 self.random.shuffle(deck)
             deck.pop()()
-            time.sleep(self.random.uniform(0.3, 3))
+            time.sleep(self.random.uniform(0.3, 2))
             for name in sorted(self._repairs):
                 if self.random.random() < 0.4:
                     self.repair(name)

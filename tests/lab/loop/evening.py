@@ -56,7 +56,7 @@ def wrong_incidents(found: Sequence[Incident], causes: Sequence[Cause]) -> list[
     wrong = [f"an incident without a cause: {member}" for member in members if member not in known]
     for cause in causes:
         times = members[cause.event, cause.host, cause.ref]
-        if cause.by_hand and times != 1 and not (cause.cut and times == 0):
+        if cause.by_hand and times != 1:
             wrong.append(f"{cause} stands in {times} incidents")
     return wrong
 
@@ -105,9 +105,9 @@ def unexplained(controller: Controller, causes: Sequence[Cause]) -> list[str]:
         for action in why["history"]["actions"]:
             if not action["commit"] or not action["why"]:
                 wrong.append(f"why {ref}: {action['run']} on {action['host']} has no reason")
-            if action["fate"] == "done" and action["why"] in {"drift", "unfinished"}:
+            if action["fate"] in {"done", "broken off"} and action["why"] in {"drift", "unfinished"}:
                 healed.add((action["host"], ref))
-    by_hand = {(cause.host, cause.ref) for cause in causes if cause.by_hand and not cause.cut}
+    by_hand = {(cause.host, cause.ref) for cause in causes if cause.by_hand}
     return wrong + [f"{host}: {ref} was put right, and nothing says so" for host, ref in sorted(by_hand - healed)]
 
 

@@ -83,7 +83,7 @@ def past(state: Path) -> None:
     history.save_drift(drift("d4", ref="sysctl:vm.swappiness", ended=NOON + 120, how="vanished"))
     history.save_incident(incident("k3f9", opened=NOON + 1, hosts=("nas", "web")))
     unreachable = Member(host="web", what="nobody answers", since=NOON - 3600, seen=NOON, ended=NOON, how="recovered")
-    over: dict[str, Any] = {"opened": NOON - 3600, "closed": NOON, "done": "it answers again"}
+    over: dict[str, Any] = {"opened": NOON - 3600, "told": NOON - 3500, "closed": NOON, "done": "well again"}
     history.save_incident(incident("p77q", event="unreachable", members=(unreachable,), **over))
     behind = {"behind": 3, "commit": "1" * 40, "reasons": ("sync: deploy",), "drifted": 1, "held": 1}
     hosts = (
@@ -103,7 +103,7 @@ ALL = """\
 2026-11-20 11:00  web     ✗ unreachable: no route \\x1b[31mred\\x1b]0;title\\x07\\u202e  000000000003
 2026-11-20 11:00  web     ✗ incident opened: unreachable: nobody answers  p77q
 2026-11-20 12:00  nas     ✓ put right file:/etc/motd  000000000004
-2026-11-20 12:00  web     ✓ incident closed: it answers again  p77q
+2026-11-20 12:00  web     ✓ incident closed: well again  p77q
 2026-11-20 12:00  nas +1  ✗ incident opened: drift: file:/etc/motd: it was edited and 1 more on 2 hosts  k3f9
 2026-11-20 12:01  nas     ✗ failed: service:ssh  000000000005
 2026-11-20 12:02  nas     · drift in sysctl:vm.swappiness is over: it became right without us  d4
@@ -183,15 +183,34 @@ def test_a_run_is_told_with_causes_diffs_steps_and_output(tells: Tells) -> None:
     assert document["cycle"]["steps"][0]["output"] == f"E: broken\n{HOSTILE}"
 
 
+def test_what_was_over_before_anybody_was_told_is_one_line(state: Path, tells: Tells) -> None:
+    history = History.open(state, now=NOON)
+    told: dict[str, Any] = {"closed": NOON + 15, "told": NOON + 15, "done": "put right"}
+    history.save_report(replace(applied(action(why="drift"), number=4, at=NOON), after=plan()))
+    history.save_incident(incident("k3f9", **told))
+    site = Member(host="nas", ref="release:site", what="site is at 1a2b3c4d5e", since=NOON, seen=NOON, ended=NOON)
+    told |= {"opened": NOON + 1, "done": ""}
+    history.save_incident(incident("d0d0", event="deployed", severity="info", members=(site,), **told))
+    history.close()
+    assert (
+        tells("history").out
+        == """\
+2026-11-20 12:00  nas  ✓ put right file:/etc/motd  000000000004
+2026-11-20 12:00  nas  ✓ incident closed: drift: file:/etc/motd: it was edited (put right)  k3f9
+2026-11-20 12:00  nas  · deployed: release:site: site is at 1a2b3c4d5e  d0d0
+"""
+    )
+
+
 @pytest.mark.usefixtures("past")
 def test_an_incident_is_told_with_its_findings(tells: Tells) -> None:
     assert tells("history", "p77q").out.splitlines() == [
         "Incident p77q, unreachable, 2026-11-20 11:00:00, closed after 1 hour",
         "  1 finding on 1 host",
-        "  it answers again",
+        "  well again",
         "",
         "  ✓ web  nobody answers",
-        "      2026-11-20 11:00 to 2026-11-20 12:00: it answers again",
+        "      2026-11-20 11:00 to 2026-11-20 12:00: it is well again",
     ]
     assert "open since 2026-11-20 12:00:01" in tells("history", "k3f9").out
     assert tells("history", "k3f9", "--json").json()["incident"]["members"][1]["host"] == "web"

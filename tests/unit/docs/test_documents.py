@@ -14,7 +14,16 @@ from tests.unit.docs.documents import ROOT, Reader, agrees, blocks
 PAGES = sorted(
     str(path.relative_to(ROOT)) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
 )
-NEEDS_A_HOST = ("ssh ", "ssh-keyscan", "ssh-keygen", "reconcile plan", "reconcile apply", "reconcile diff HEAD~1", "reconcile run", "reconcile status")
+NEEDS_A_HOST = (
+    "ssh ",
+    "ssh-keyscan",
+    "ssh-keygen",
+    "reconcile plan",
+    "reconcile apply",
+    "reconcile diff HEAD~1",
+    "reconcile run",
+    "reconcile status",
+)
 INSTALLS = ("python3 -m venv", "~/.local/share/reconciler/bin/pip", "ln -sf ~/.local/share/reconciler")
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 

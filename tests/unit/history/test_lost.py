@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -330,13 +332,14 @@ history.close()
 
 
 @pytest.mark.parametrize("wish", [("full", "20000"), ("full", "500000"), ("read-only",)], ids=" ".join)
-def test_a_full_or_read_only_disk_is_told_and_survived(state: Path, wish: tuple[str, ...]) -> None:
+def test_a_full_or_read_only_disk_is_told_and_survived(wish: tuple[str, ...], request: pytest.FixtureRequest) -> None:
+    folder = Path(tempfile.mkdtemp())  # one that others may enter: the folders of pytest are root's alone
+    request.addfinalizer(partial(shutil.rmtree, folder))
+    folder.chmod(0o755)
+    state = folder / "state"
     state.mkdir()
     child = [sys.executable, "-c", CHILD, str(state), *wish]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    if os.geteuid() == 0:
-        for above in state.parents[:3]:
-            above.chmod(above.stat().st_mode | 0o055)
     done = subprocess.run(child, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()

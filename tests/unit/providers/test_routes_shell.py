@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from providers.blue_green import SlotState
 from providers.routes.answer import RouteAnswer
 from providers.routes.kind import RouteProvider, RouteSpec
 from providers.shell import Sh, lines, sh
+from state.local import LocalChannel
+from state.snapshot import Probe
+from state.target import Target
 from tests.unit.providers.here import SHELLS, Here, name_of
 
 PROVIDER = RouteProvider()
@@ -256,3 +261,54 @@ def test_the_probe_waits_no_longer_than_its_patience_for_a_command(host: Host) -
     assert shutil.which("timeout")
     done = host.run(lines([PROVIDER.library, sh("command_read 'sleep 0.1; echo blue' && echo said $said")]))
     assert done.stdout == b"said blue\n"
+
+
+def soaked(host: Host, since: object, *failed: str) -> bool:
+    """Whether ten minutes are over: blue has the traffic since then, and green holds the release t2."""
+    host.traffic.write_text("blue")
+    host.start("green", "t2", "R2")
+    (host.memory / "route").write_text(f"blue {since}\n")
+    (host.memory / "quarantine").write_text("".join(f"{line}\n" for line in failed))
+    found = host.ask(host.spec("t1", soak=600))
+    assert isinstance(found, RouteAnswer)
+    return bool(found.soaked)
+
+
+def test_the_soak_is_over_when_its_time_is(host: Host) -> None:
+    now = int(time.time())
+    assert soaked(host, now - 600)
+    assert not soaked(host, now - 590)
+    assert not soaked(host, now + 3600), "the clock was set back"
+
+
+def test_what_failed_stays_as_long_as_an_old_slot_would(host: Host) -> None:
+    now = int(time.time())
+    assert soaked(host, 1, f"t2 {now - 600} x R2 proxy")
+    assert not soaked(host, 1, f"t2 {now - 590} x R2 proxy")
+    assert soaked(host, 1, f"t9 {now - 590} x R9 proxy"), "another release"
+
+
+@pytest.mark.parametrize("since", ["", "x", "08", "-5", "1" * 40, "$(id)", "a[$(id)]"])
+def test_a_time_that_is_none_is_no_time_to_reckon_with(host: Host, since: str) -> None:
+    assert not soaked(host, since)
+    assert soaked(host, 1, f"t2 {since} x R2 proxy")
+
+
+async def test_a_route_on_which_nothing_happens_is_read_once_until_its_soak_is_over(tmp_path: Path) -> None:
+    host = Host(["sh"], tmp_path)
+    host.traffic.write_text("blue")
+    host.start("green", "t2", "R2")
+    spec = host.spec("t1", soak=3)
+    probe = Probe([(PROVIDER, [spec])], str(tmp_path / "inventory"))
+    channel = LocalChannel(Target("nas", "local"))
+    (host.memory / "route").write_text(f"blue {int(time.time())}\n")
+    first = await probe.ask(channel)
+    await asyncio.sleep(1.1)
+    assert await probe.ask(channel) is first
+    end = time.monotonic() + 60
+    while (last := await probe.ask(channel)) is first:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.2)
+    told = [snapshot.answers[spec.ref] for snapshot in (first, last)]
+    assert [isinstance(answer, RouteAnswer) and answer.soaked for answer in told] == [False, True]
+    assert await probe.ask(channel) is last

@@ -196,3 +196,17 @@ def test_whatever_happens_every_wait_ends(events: list[tuple[str, float, str]]) 
             patience.succeeded(HOST, REF, digest, now)
     for digest in ("aaaa", "bbbb"):
         assert patience.hold(HOST, REF, digest, now + FLAPPING_LONGEST * SLACK + 1) is None
+
+
+def test_what_was_done_and_differs_is_tried_again_at_once_and_counts_the_second_time() -> None:
+    patience = Patience()
+    assert patience.spared(HOST, REF, DIGEST)
+    assert patience.hold(HOST, REF, DIGEST, 1.0) is None
+    assert not patience.spared(HOST, REF, DIGEST)
+    patience.failed(HOST, REF, DIGEST, 1.0)
+    assert not patience.spared(HOST, REF, DIGEST), "what failed already has no claim to it"
+    patience.succeeded(HOST, REF, DIGEST, 100.0)
+    assert patience.spared(HOST, REF, DIGEST)
+    assert patience.spared(HOST, REF, "bbbb"), "another commit begins anew"
+    patience.keep([], 0.0)
+    assert patience.spared(HOST, REF, "bbbb")

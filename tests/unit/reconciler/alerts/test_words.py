@@ -12,7 +12,7 @@ from providers.secret import remember
 from reconciler.alerts.digest import message_of
 from reconciler.alerts.model import BODY, TITLE, Delivery, Message, Parcel, Saying
 from reconciler.alerts.words import lasted, message, moment
-from reconciler.incidents.model import Incident
+from reconciler.incidents.model import ENDINGS, Incident
 from tests.unit.reconciler.alerts.stories import DAY, HOUR, NOON, PARIS, flood, incident, member, over
 from tests.unit.reconciler.alerts.test_harmless import hostile
 
@@ -56,9 +56,11 @@ def test_what_opened_and_closed_meanwhile_is_one_message_with_its_diff() -> None
     assert "Next" not in told.body
 
 
-def test_how_it_ended_is_said_where_nobody_said_what_was_done() -> None:
-    ended = over(incident("a1", member("nas"), member("web1")), how="accepted", done="")
-    assert "Over: git now asks for what is there" in worded(ended, "closed").body
+def test_how_it_ended_is_told_apart_from_what_we_did() -> None:
+    both = incident("a1", member("nas"), member("web1"))
+    assert "Done: put right" in worded(over(both), "closed").body
+    ended = over(both, how="accepted", done=ENDINGS["accepted"])
+    assert "Ended: git now asks for what is there" in worded(ended, "closed").body
 
 
 def test_a_thousand_drifts_are_one_short_message() -> None:
@@ -125,10 +127,31 @@ def test_a_deployment_is_news_and_asks_for_nothing() -> None:
     assert told.over
 
 
+def test_what_was_wrong_with_git_is_not_said_to_be_so_when_it_is_over() -> None:
+    one = member("", "", "commit 1a2b3c4d5e is not signed", hint="have it signed")
+    told = worded(incident("a1", one, event="source", severity="error", commit="1a2b3c4d5e6f7a8b"))
+    assert told.title == "Opened: commit 1a2b3c4d5e is not signed"
+    assert "\nCommit: 1a2b3c4d5e6f\nNext: have it signed" in told.body
+    end = worded(over(incident("a1", one, event="source"), how="recovered", done=ENDINGS["recovered"]), "closed")
+    assert end.title == "Over: trouble with the fleet's repository"
+    assert end.body.endswith("Ended: well again")
+    site = over(incident("a1", member("", "project:site", "it does not answer"), event="source"), how="recovered")
+    assert worded(site, "closed").title == "Over: trouble with the source of site"
+
+
+def test_the_title_says_what_waits_and_what_is_unknown() -> None:
+    waits = member("nas", "", "deletions wait for a person: there are more of them than max_deletions allows")
+    assert worded(incident("a1", waits, event="held", group="deletions:1a2b")).title == "Opened: deletions held back on nas"
+    stuck = member("nas", "file:/mnt/x", "it cannot be told what file:/mnt/x is")
+    told = worded(incident("a1", stuck, event="failed", group="unknown:1", commit="1a2b3c4d5e6f7a8b"))
+    assert told.title == "Opened: file:/mnt/x unknown on nas"
+    assert "Commit" not in told.body, "no commit brought it about"
+
+
 def test_a_part_that_is_over_is_counted() -> None:
     told = worded(incident("a1", member("nas"), member("web1", ended=NOON + 5, how="healed")))
     assert told.title == "Opened: drift of file:/etc/motd on nas"
-    assert "1 of 2 are over" in told.body
+    assert "1 of 2 is over" in told.body
 
 
 def test_a_command_quotes_what_a_shell_would_take_apart() -> None:

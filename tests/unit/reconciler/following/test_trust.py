@@ -192,6 +192,41 @@ def test_plan_and_apply_judge_the_commit_by_the_list_of_its_parent(controller: C
     assert fleet.run("plan", "--signers", "nowhere").code == 1
 
 
+@pytest.mark.parametrize("command", [("status",), ("project", "check"), ("adopt", "site"), ("pull", "site")], ids=" ".join)
+def test_nothing_that_an_unsigned_commit_says_is_asked_of_a_host(
+    controller: Controller, keys: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """A survey runs what the repository says: the guards of commands, for one."""
+    fleet, asked = controller.fleet, tmp_path / "asked"
+    (tmp_path / "site").mkdir()
+    here = f"address: local\ncommands: {{x: {{run: 'true', unless: 'touch {asked}'}}}}\n"
+    site = f"source: {fleet.root}\nrevision: main\nstrategy: mirror\ndeploy: [{{host: here, path: {tmp_path}/site}}]\n"
+    files: dict[str, str | bytes | None] = {"hosts/here.yaml": here, "projects/site.yaml": site}
+    commit(fleet, {"fleet.yaml": SIGNED, LIST: listed(keys / "ada")}, keys / "ada")
+    commit(fleet, files)
+    done = fleet.run(*command)
+    assert done.code == 5, done
+    assert "is not signed; no host was asked" in done.err
+    assert not asked.exists()
+    commit(fleet, {"a": "1"}, keys / "ada")
+    (tmp_path / "signers").write_text(listed(keys / "ada"))
+    done = fleet.run(*command, "--signers", str(tmp_path / "signers"))
+    assert done.code != 5, done
+    assert asked.exists()
+
+
+def test_a_pass_over_a_fleet_that_nobody_vouched_for_yet_is_refused(controller: Controller, keys: Path) -> None:
+    commit(controller.fleet, {"fleet.yaml": SIGNED, LIST: listed(keys / "ada"), **host("web")})
+    done = controller.fleet.run("run", "--once", "--state", str(controller.state), "--no-alerts")
+    assert done.code == 5, done
+
+
+def test_a_pass_over_a_fleet_that_cannot_be_reached_says_so(controller: Controller) -> None:
+    source = ("--source", "https://127.0.0.1:1/fleet.git")
+    done = controller.fleet.run("run", "--once", *source, "--state", str(controller.state), "--no-alerts")
+    assert done.code == 4, done
+
+
 @pytest.mark.parametrize(
     ("word", "told"),
     [

@@ -104,7 +104,7 @@ def test_an_outage_is_over_when_the_host_has_answered_twice() -> None:
     scene.visit("web0")
     scene.wait(5)
     assert scene.stages == ["opened", "closed"]
-    assert scene.last.done == "recovered"
+    assert scene.last.done == "well again"
 
 
 def test_a_host_that_comes_and_goes_does_not_fill_the_chat() -> None:
@@ -166,7 +166,7 @@ def test_drift_that_is_only_reported_is_told_once_and_closed_when_it_is_gone() -
     scene.visit("web0")
     scene.wait(1)
     assert scene.stages == ["opened", "closed"]
-    assert scene.last.done == "became right by itself"
+    assert scene.last.done == "became right without us"
 
 
 def test_a_flood_of_drifts_is_one_incident_that_counts_what_it_does_not_keep() -> None:
@@ -328,6 +328,99 @@ def test_a_server_that_blocks_five_projects_is_one_cause() -> None:
         scene.wait(60, 5)
     assert scene.stages == ["opened"]
     assert len(scene.last.members) == 5
+
+
+def test_trouble_with_git_names_the_commit_that_cannot_be_used() -> None:
+    scene = Scene("web0")
+    scene.follow(FollowProblem("unsigned", "", "it is not signed", "", "1" * 40))
+    scene.wait(GATHER + 1)
+    assert scene.last.commit == "1" * 40
+    scene.follow(FollowProblem("unsigned", "", "it is not signed", "", "2" * 40))
+    scene.wait(UPDATE + 1)
+    assert (scene.stages, scene.last.commit) == (["opened", "updated"], "2" * 40)
+    scene.restart()
+    assert scene.paper.incidents[scene.last.id].commit == "2" * 40
+
+
+def test_a_source_that_does_not_answer_is_the_fault_of_no_commit() -> None:
+    scene = Scene("web0")
+    for _ in range(3):
+        scene.follow(FollowProblem("unreachable", "", "no route"))
+        scene.wait(60)
+    assert scene.last.commit is None
+
+
+EDITED = Outcome("failed", {MOTD: "done"}, unconverged={MOTD: ("content",)})
+
+
+def test_what_somebody_edits_while_it_is_applied_and_the_next_cycle_puts_right_is_no_failure() -> None:
+    scene = Scene("web0")
+    scene.visit("web0", plan("web0", action(why="commit")), EDITED, after=plan("web0", action()))
+    scene.wait(8)
+    scene.drift("web0")
+    scene.wait(600)
+    assert [telling.incident.event for telling in scene.told] == ["drift"]
+    assert scene.last.done == "put right"
+
+
+@pytest.mark.parametrize("between", [None, Outcome("busy"), Outcome("stale")])
+def test_what_differs_twice_in_a_row_after_it_was_applied_has_failed(between: Outcome | None) -> None:
+    scene = Scene("web0")
+    for outcome in (EDITED, between, EDITED):
+        scene.visit("web0", plan("web0", action(why="commit")), outcome, after=plan("web0", action(why="unfinished")))
+        scene.wait(8)
+    scene.wait(GATHER)
+    assert [telling.incident.event for telling in scene.told] == ["failed"]
+    assert "not as it should be after it was applied" in scene.last.members[0].what
+
+
+def test_one_pass_tells_at_once_what_differs_after_it_was_applied() -> None:
+    scene = Scene("web0")
+    scene.visit("web0", plan("web0", action(why="commit")), EDITED, after=plan("web0", action(why="unfinished")))
+    scene.desk.flush(scene.now)
+    assert [telling.incident.event for telling in scene.told] == ["failed"]
+
+
+def test_of_two_controllers_only_the_one_that_did_it_tells_of_it() -> None:
+    one, other = Scene("web0"), Scene("web0")
+    drifted = plan("web0", action())
+    for outcome in (Outcome("busy"), Outcome("stale")):
+        other.visit("web0", drifted, outcome, after=None)
+        other.wait(10)
+    one.drift("web0")
+    deploying = plan("web0", action("release:site", "commit"), action("route:site", "commit"))
+    done = Outcome("converged", fates(["release:site", "route:site"]))
+    other.visit("web0", deploying, Outcome("busy"), projects={"site": "e" * 40})
+    one.visit("web0", deploying, done, projects={"site": "e" * 40})
+    for scene in (one, other):
+        scene.wait(30)
+        scene.visit("web0", projects={"site": "e" * 40})
+        scene.wait(600)
+    assert [telling.incident.event for telling in one.told] == ["drift", "deployed"]
+    assert other.told == []
+    assert other.paper.drifts == {}
+
+
+def test_what_another_run_leaves_as_it_is_is_told_after_all() -> None:
+    scene = Scene("web0")
+    scene.visit("web0", plan("web0", action()), Outcome("busy"))
+    scene.wait(10)
+    scene.drift("web0")
+    scene.wait(GATHER + 1)
+    assert scene.last.done == "put right"
+    held = Scene("web0")
+    for _ in range(70):
+        held.visit("web0", plan("web0", action()), Outcome("busy"))
+        held.wait(10)
+    assert held.stages == ["opened"]
+
+
+def test_another_trouble_in_the_same_place_is_not_taken_for_a_newer_commit() -> None:
+    scene = Scene("web0")
+    for words in ("the disk is full", "no such user"):
+        scene.visit("web0", plan("web0", action()), failed(output=words))
+        scene.wait(30)
+    assert "something else is wrong there now" in [telling.incident.done for telling in scene.told]
 
 
 def test_a_source_is_stale_since_it_was_read_last() -> None:

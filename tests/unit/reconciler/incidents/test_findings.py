@@ -74,9 +74,9 @@ def test_a_drift_that_cannot_be_put_right_is_grouped_by_its_error_and_not_by_the
 
 
 def test_what_still_differs_after_it_was_applied_is_a_failure() -> None:
-    (found,) = findings.tried(
-        report(plan("a", action(why="commit")), Outcome("failed", {MOTD: "done"}, unconverged={MOTD: ("mode",)}))
-    )
+    tried = report(plan("a", action(why="commit")), Outcome("failed", {MOTD: "done"}, unconverged={MOTD: ("mode",)}))
+    assert list(findings.tried(tried)) == []
+    (found,) = findings.unsettled(tried)
     assert found.lines == ("mode",)
     assert "not as it should be" in found.what
 
@@ -117,7 +117,7 @@ def test_a_deployment_is_none_before_all_of_the_project_is_there() -> None:
 def test_every_problem_of_a_source_is_told(kind: str) -> None:
     problem = FollowProblem(kind, "", "words", "hint", COMMIT)  # type: ignore[arg-type]
     (found,) = findings.of_source(Followed(None, None, "", None, "url", "main", None, (problem,)))
-    assert (found.event, found.what, found.hint, found.lines) == ("source", "words", "hint", (f"commit {COMMIT}",))
+    assert (found.event, found.what, found.hint, found.commit) == ("source", "words", "hint", COMMIT)
     assert found.event in EVENTS
 
 

@@ -13,7 +13,7 @@ from reconciler.loop.report import CycleReport
 from reconciler.plan import HostPlan, describe
 from tests.fleet import Fleet
 from tests.unit.reconciler.loop.boxes import Boxes
-from tests.unit.reconciler.loop.turning import LONG, SHORT, Recorder, still, turning, until
+from tests.unit.reconciler.loop.turning import LONG, SHORT, WAITS, Recorder, still, turning, until
 
 
 async def test_what_is_asked_is_made_and_an_edit_is_healed_at_the_next_visit(fleet: Fleet, boxes: Boxes, state: Path) -> None:
@@ -155,13 +155,15 @@ async def test_a_fault_of_one_who_listens_stops_neither_the_loop_nor_the_others(
 
 
 async def test_cycles_of_one_host_never_overlap_however_often_it_is_asked_for(fleet: Fleet, boxes: Boxes, state: Path) -> None:
-    slow = 'commands:\n  slow: {run: "echo x >>@/ran; sleep 0.3; test \\"$(wc -l <@/ran)\\" -le 1", creates: "@/never"}\n'
+    slow = f'commands:\n  slow: {{run: "echo x >>@/ran; {WAITS}", creates: "@/never"}}\n'
     fleet.commit({"fleet.yaml": LONG, **boxes.manifest("nas", slow)})
     async with still(fleet, state) as here:
         await here.loop.look()
+        await until((boxes.folder("nas") / "begun").exists)
         for _ in range(20):
             here.loop.visit("nas")
             await asyncio.sleep(0.02)
+        (boxes.folder("nas") / "go").touch()
         await here.loop.idle()
         assert boxes.text("nas", "ran") == "x\n"
 
@@ -176,3 +178,50 @@ async def test_the_view_tells_since_when_a_host_is_as_it_is(fleet: Fleet, boxes:
         assert second.status == "converged"
         assert first.since == second.since
         assert (second.tried or 0) > (first.tried or 0)
+
+
+async def test_a_suspension_is_told_in_the_same_words_everywhere(fleet: Fleet, boxes: Boxes, state: Path) -> None:
+    head = "suspend: {reason: moving, until: 2099-12-01T08:00:00Z}\n"
+    fleet.commit({"fleet.yaml": LONG, **boxes.with_file("nas", "hello", head=head)})
+    async with still(fleet, state) as here:
+        await here.looked()
+        view = here.host("nas")
+        assert view.status == "suspended"
+        assert view.suspended.startswith("the host is suspended until") and view.suspended.endswith(": moving")
+        assert view.reasons == (view.suspended,)
+
+
+EDITS = """files:
+  @/motd: {content: "hello\\n"}
+commands:
+  edit: {run: "[ WHEN ] || echo edited >@/motd; touch @/was @/done", creates: "@/done", needs: ["file:@/motd"]}
+"""
+
+
+async def test_an_edit_between_a_step_and_our_look_is_put_right_at_once_and_held_against_nobody(
+    fleet: Fleet, boxes: Boxes, state: Path
+) -> None:
+    edits = boxes.manifest("nas", EDITS.replace("WHEN", "-e @/was"))
+    fleet.commit({"fleet.yaml": f"{LONG}rollout: {{canary: nas}}\n", **edits})
+    async with turning(fleet, state) as here:
+        await here.heard.told("nas", 2)
+        first, second = here.heard.of("nas")[:2]
+        assert first.outcome is not None and first.outcome.status == "failed"
+        assert list(first.outcome.unconverged) == [f"file:{boxes.folder('nas')}/motd"]
+        assert second.outcome is not None and second.outcome.status == "converged"
+        assert boxes.text("nas") == "hello\n"
+        assert here.host("nas").status == "converged"
+
+
+async def test_what_differs_each_time_after_it_was_applied_is_left_alone_for_a_while(
+    fleet: Fleet, boxes: Boxes, state: Path
+) -> None:
+    fleet.commit({"fleet.yaml": LONG, **boxes.manifest("nas", 'commands:\n  x: {run: "true", creates: "@/never"}\n')})
+    async with turning(fleet, state) as here:
+        await here.heard.told("nas", 2)
+        for report in here.heard.of("nas"):
+            assert report.outcome is not None and report.outcome.status == "failed"
+        report = await here.visited("nas")
+        assert report.outcome is None
+        (action,) = report.plan.actions
+        assert "it failed once" in (action.held or "")

@@ -23,6 +23,10 @@ from tests.fleet import Fleet
 LONG = "interval: 1h\npoll: 1h\n"
 """Nothing comes by itself: what happens, a test has asked for."""
 SHORT = "interval: 1s\npoll: 1h\n"
+PATIENCE = 120.0
+"""Seconds after which a test gives up. It ends a test that fails, and measures nothing: the machine may be busy."""
+WAITS = "touch @/begun; until [ -e @/go ]; do sleep 0.1; done; sleep 0.5"
+"""What a step does that is at work until a test says `go`."""
 
 
 @dataclass(slots=True)
@@ -31,10 +35,14 @@ class Recorder:
 
     reports: list[CycleReport] = field(default_factory=list)
     seen: list[Followed] = field(default_factory=list)
+    begun: list[CycleReport] = field(default_factory=list)
     ticks: int = 0
 
     def followed(self, followed: Followed) -> None:
         self.seen.append(followed)
+
+    def began(self, report: CycleReport) -> None:
+        self.begun.append(report)
 
     def visited(self, report: CycleReport) -> None:
         self.reports.append(report)
@@ -42,7 +50,7 @@ class Recorder:
     def ticked(self, now: float) -> None:
         self.ticks += 1
 
-    async def told(self, host: str, count: int, seconds: float = 20) -> None:
+    async def told(self, host: str, count: int, seconds: float = PATIENCE) -> None:
         """Until a host was reported so many times."""
         await until(lambda: len(self.of(host)) >= count, seconds)
 
@@ -60,7 +68,7 @@ class Turning:
     def host(self, name: str) -> HostView:
         return next(host for host in self.loop.view().hosts if host.host == name)
 
-    async def visited(self, *hosts: str, seconds: float = 20) -> CycleReport:
+    async def visited(self, *hosts: str, seconds: float = PATIENCE) -> CycleReport:
         """Visits the hosts now, and waits until each has been reported once more; the last host's report."""
         before = {host: len(self.heard.of(host)) for host in hosts}
         for host in hosts:
@@ -76,7 +84,7 @@ class Turning:
         return self.loop.fleet
 
 
-async def until(true: Callable[[], object], seconds: float = 20) -> None:
+async def until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come true"
