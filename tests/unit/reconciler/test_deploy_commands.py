@@ -39,7 +39,7 @@ runtime: {command: {start: "true", stop: "true"}}
 OLD, NEW = "1" * 32, "2" * 32
 
 
-SUBCOMMANDS = [("list", {"--rev", "--json"}), ("check", {"--expect", "--deep", "--json"})]
+SUBCOMMANDS = [("list", {"--rev", "--json"}), ("check", {"--expect", "--deep", "--signers", "--json"})]
 
 
 @dataclass(frozen=True, slots=True)
