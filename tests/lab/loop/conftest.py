@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet import Fleet
-from tests.lab.hosts import Flavour, LabHost, Pool, connect
+from tests.lab.hosts import Flavour, Pool
 from tests.lab.loop.controller import Controller
 from tests.lab.loop.room import Room
 
@@ -18,31 +18,9 @@ LOOP = Flavour("reconciler-loop", "127.0.6", packages="iptables", folder="loop")
 
 
 @pytest.fixture(scope="session")
-def loop_pool(pool: Pool) -> Pool:
+def pool(pool: Pool) -> Pool:
     """As many as there are plain hosts; whether there is an engine to make any is for the plain pool to say."""
     return Pool(pool.size, LOOP)
-
-
-@pytest.fixture
-def host(loop_pool: Pool) -> Iterator[LabHost]:
-    """One fresh host."""
-    with loop_pool.take() as (host,):
-        yield host
-
-
-@pytest.fixture
-def hosts(loop_pool: Pool) -> Iterator[list[LabHost]]:
-    """Three fresh hosts."""
-    with loop_pool.take(3) as hosts:
-        yield hosts
-
-
-@pytest.fixture
-def fleet(tmp_path: Path, loop_pool: Pool) -> Fleet:
-    """A fleet repository whose operator can reach the hosts; nothing is committed yet."""
-    fleet = Fleet.create(tmp_path)
-    connect(fleet, loop_pool)
-    return fleet
 
 
 @pytest.fixture
