@@ -76,7 +76,6 @@ class Case:
     more: int = 0
     reopened: int = 0
     tellings: int = 0
-    reminders: int = 0
     said: Literal["", "opened", "closed"] = ""
     members: dict[Key, Member] = field(default_factory=dict)
     beyond: set[Key] = field(default_factory=set)
@@ -106,7 +105,7 @@ class Case:
         case = cls(incident.id, incident.event, incident.group, incident.opened, ticks.at + wait, touched)
         case.severity, case.told, case.touched, case.touched_at = incident.severity, incident.told, incident.touched, touched
         case.closed, case.done, case.commit, case.more = incident.closed, incident.done, incident.commit, incident.more
-        case.reopened, case.tellings, case.reminders = incident.reopened, incident.tellings, incident.reminders
+        case.reopened, case.tellings = incident.reopened, incident.tellings
         case.said = incident.said or ("opened" if incident.told is not None else "")
         case.members = {(member.host, member.ref): member for member in incident.members}
         case.open = {key for key, member in case.members.items() if member.ended is None}
@@ -256,7 +255,6 @@ class Case:
             members=tuple(self.members.values()),
             done=self.done,
             commit=self.commit,
-            reminders=self.reminders,
             more=self.more,
             reopened=self.reopened,
             tellings=self.tellings,

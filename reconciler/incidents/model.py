@@ -106,7 +106,6 @@ class Incident(Model):
     done: str = ""
     """What was done about it, in a sentence."""
     commit: str | None = None
-    reminders: int = 0
     more: int = 0
     """Members beyond those that are kept here."""
     reopened: int = 0
@@ -168,7 +167,3 @@ class DriftRecord(Model):
     times: int = 1
     """How often it came back after it was healed, itself included."""
     flapping: bool = False
-
-
-Evidences = Mapping[str, tuple[str, ...]]
-"""Reference → who may have done it, in words."""

@@ -165,10 +165,6 @@ class Patience:
         fight = self._fights.get((host, ref))
         return fight is not None and fight.streak.level > 0
 
-    def pace(self, tries: int, interval: float, chance: float) -> float:
-        """See the function."""
-        return pace(tries, interval, chance)
-
     def keep(self, hosts: Collection[str], now: float) -> None:
         """Forgets hosts that left the fleet, and what has been quiet for long."""
         self._failures = {

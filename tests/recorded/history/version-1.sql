@@ -67,7 +67,7 @@ CREATE TABLE incidents (
 	body TEXT NOT NULL, 
 	PRIMARY KEY (id)
 );
-INSERT INTO "incidents" VALUES('i1','drift',1795176000.0,NULL,'{"id":"i1","event":"drift","group":"","severity":"warning","opened":1795176000.0,"told":null,"touched":1795176000.0,"closed":null,"members":[{"host":"nas","ref":"file:/etc/motd","what":"it was edited","hint":"","lines":[],"tags":[],"since":1795176000.0,"seen":1795176000.0,"ended":null,"how":"","evidence":[],"times":1}],"done":"","commit":null,"reminders":0,"more":0,"reopened":0,"tellings":0,"said":""}');
+INSERT INTO "incidents" VALUES('i1','drift',1795176000.0,NULL,'{"id":"i1","event":"drift","group":"","severity":"warning","opened":1795176000.0,"told":null,"touched":1795176000.0,"closed":null,"members":[{"host":"nas","ref":"file:/etc/motd","what":"it was edited","hint":"","lines":[],"tags":[],"since":1795176000.0,"seen":1795176000.0,"ended":null,"how":"","evidence":[],"times":1}],"done":"","commit":null,"more":0,"reopened":0,"tellings":0,"said":""}');
 CREATE TABLE marks (
 	"key" TEXT NOT NULL, 
 	value TEXT NOT NULL, 
